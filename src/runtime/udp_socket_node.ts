@@ -10,12 +10,11 @@ const SOCKET_BUFFER_BYTES = 4 * 1_024 * 1_024;
 
 /** Opens a socket with `node:dgram`. */
 export function openNodeUdp(options: UdpOptions): Promise<UdpSocket> {
+  const family = isIPv6(options.host) ? 6 : 4;
   const socket = createSocket({
-    type: isIPv6(options.host) ? "udp6" : "udp4",
+    type: `udp${family}`,
     // Addresses here are always literals: the default look-up costs a tick and a call per datagram.
-    lookup: (hostname, _options, callback) => {
-      callback(null, hostname, isIPv6(hostname) ? 6 : 4);
-    },
+    lookup: (hostname, _options, callback) => callback(null, hostname, family),
     recvBufferSize: SOCKET_BUFFER_BYTES,
     sendBufferSize: SOCKET_BUFFER_BYTES,
   });
@@ -40,10 +39,10 @@ export function openNodeUdp(options: UdpOptions): Promise<UdpSocket> {
         local: { host: address, port },
         send: peer === undefined
           ? (bytes, to) => {
-            if (closed === undefined) socket.send(bytes, to.port, to.host, ignore);
+            if (closed === undefined) socket.send(bytes, to.port, to.host);
           }
           : (bytes) => {
-            if (closed === undefined) socket.send(bytes, ignore);
+            if (closed === undefined) socket.send(bytes);
           },
         close: () => closed ??= new Promise((done) => socket.close(done)),
       });
@@ -58,9 +57,6 @@ export function openNodeUdp(options: UdpOptions): Promise<UdpSocket> {
     });
   });
 }
-
-// With a callback dgram reports a failed send to it, and not as an `error` event.
-const ignore = () => {};
 
 const TRANSIENT = new Set([
   "ECONNREFUSED",
