@@ -28,6 +28,7 @@ export const ERROR_TABLE = {
   CONFIG_INVALID: { retry: false, exit: 2, sentence: "The configuration is not valid" },
   CREDENTIAL_INVALID: { retry: false, exit: 2, sentence: "The credential is not valid" },
   STATE_UNUSABLE: { retry: false, exit: 1, sentence: "The state directory is not usable" },
+  FILE_EXISTS: { retry: false, exit: 1, sentence: "The file exists already" },
   ADDRESS_IN_USE: { retry: false, exit: 1, sentence: "The address is in use" },
   INTERNAL: { retry: true, exit: 1, http: 500, quic: 0x01, sentence: "Internal error" },
   // Tunnel connections.

@@ -57,3 +57,69 @@ export const MAX_HEAD_BYTES = 64 * KIB;
 export const MAX_HEAD_FIELDS = 200;
 /** Tunnels one rift claims. */
 export const MAX_TUNNELS_PER_RIFT = 64;
+/** Protocol versions one hello offers. */
+export const MAX_OFFERED_VERSIONS = 16;
+/** Features one hello or welcome names. */
+export const MAX_FEATURES = 32;
+/** Fields in one control message, known or not: every list at its limit, with room. */
+export const MAX_CONTROL_FIELDS = 256;
+/** Longest text for people in a control message, bytes of UTF-8. */
+export const MAX_REASON_BYTES = 200;
+/** Longest time a control message may name, ms: one day, so that no timer overflows. */
+export const MAX_WIRE_DELAY_MS = 86_400_000;
+/** Shortest heartbeat interval an edge may ask for, ms: it must not make a rift busy. */
+export const MIN_HEARTBEAT_MS = 100;
+/** Heartbeats without an answer after which the control stream counts as dead. */
+export const MAX_MISSED_HEARTBEATS = 3;
+
+// --- Sample server (src/sample) ---
+
+/** Legacy sessions the sample server keeps; one more ends the one unused for longest. */
+export const SAMPLE_MAX_SESSIONS = 256;
+/** Modern subscription streams the sample server keeps open. */
+export const SAMPLE_MAX_STREAMS = 1_024;
+/** Resources one legacy session of the sample server subscribes to. */
+export const SAMPLE_MAX_SUBSCRIPTIONS = 64;
+/** Largest request body the sample server reads, bytes: the library's own default. */
+export const SAMPLE_MAX_REQUEST_BYTES = 4 * MIB;
+/** Longest text a tool of the sample server takes, characters. */
+export const SAMPLE_MAX_TEXT_CHARS = 65_536;
+/** Longest run of a streaming tool of the sample server, steps. */
+export const SAMPLE_MAX_STEPS = 1_000;
+/** Longest pause between two steps of a streaming tool of the sample server, ms. */
+export const SAMPLE_MAX_STEP_MS = 60_000;
+
+// --- Exchange path (src/edge, src/rift) ---
+
+/** Time a client whose request was refused half-way is given to read the answer, ms. */
+export const LINGER_MS = 2_000;
+/** Time an idle client connection is kept, ms: above the 60 s that common load balancers keep theirs. */
+export const CLIENT_KEEP_ALIVE_MS = 75_000;
+/** Sockets above `max_connections` that are answered with 503 before more are dropped. */
+export const SPARE_CLIENT_SOCKETS = 64;
+/** Buffer of one client socket before a slow reader holds its exchange back, bytes. */
+export const CLIENT_SOCKET_BUFFER_BYTES = 64 * KIB;
+/** Request bytes the rift collects within one turn before it calls the upstream. */
+export const REQUEST_START_BYTES = 256 * KIB;
+/** Response bodies up to this size go out in one write with their head, bytes. */
+export const ONE_WRITE_BYTES = 16 * KIB;
+/** Time the edge asks clients to wait when no rift is connected, seconds. */
+export const RETRY_AFTER_S = 2;
+/** Time a connected rift has for its hello, and an edge for its answer, ms. */
+export const HELLO_TIMEOUT_MS = 10_000;
+/** Time between two heartbeats on the control stream, ms: a frozen rift is out of rotation in 10 s. */
+export const HEARTBEAT_MS = 5_000;
+/** Time an edge tells a rift to wait before it tries again, ms. */
+export const REFUSAL_RETRY_MS = 5_000;
+/** First and longest wait between two dials, ms; the real wait is random between 0 and it. */
+export const RECONNECT_FIRST_MS = 250;
+export const RECONNECT_MAX_MS = 30_000;
+/** A connection that lived this long resets the wait, ms. */
+export const STABLE_CONNECTION_MS = 10_000;
+/** First and longest wait between two probes of an upstream that does not answer, ms. */
+export const PROBE_FIRST_MS = 500;
+export const PROBE_MAX_MS = 10_000;
+/** Time one probe may take, ms. */
+export const PROBE_TIMEOUT_MS = 3_000;
+/** Connections to one upstream: as many as exchanges, since each idle event stream holds one. */
+export const MAX_UPSTREAM_CONNECTIONS = MAX_STREAMS;

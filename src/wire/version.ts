@@ -1,0 +1,29 @@
+/**
+ * What this build speaks, and how two sides agree.
+ *
+ * @module
+ */
+
+/** The version of this build. */
+export const WIRE_VERSION = 1;
+/** Every version this build speaks. */
+export const SUPPORTED_VERSIONS: readonly number[] = [WIRE_VERSION];
+/** Every feature this build knows. None is defined yet. */
+export const SUPPORTED_FEATURES: readonly string[] = [];
+
+/** The highest version both sides speak. */
+export function chooseVersion(
+  offered: readonly number[],
+  supported: readonly number[],
+): number | undefined {
+  let best: number | undefined;
+  for (const version of offered) {
+    if (supported.includes(version) && (best === undefined || version > best)) best = version;
+  }
+  return best;
+}
+
+/** The features both sides know, in the order of the first. */
+export function commonFeatures(a: readonly string[], b: readonly string[]): string[] {
+  return [...new Set(a)].filter((feature) => b.includes(feature));
+}
