@@ -1,0 +1,279 @@
+/**
+ * What the edge knows of the credentials it issued: public facts only, in `credentials.json`.
+ *
+ * The file is read again when it changed, so a command that issues or revokes reaches a running
+ * edge.
+ *
+ * @module
+ */
+
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+
+import { TunnelError } from "../errors.ts";
+import { compileNameGlob } from "../policy/name_glob.ts";
+import { readCertificate } from "./certificate.ts";
+import { isRiftName } from "./rift_name.ts";
+import {
+  corruptStateFile,
+  prepareStateDir,
+  readStateFile,
+  replaceStateFile,
+  withStateLock,
+} from "./state_dir.ts";
+
+/** What is stored of one credential. */
+export interface CredentialRecord {
+  readonly name: string;
+  /** Serial number of the client certificate, lower-case hexadecimal. */
+  readonly serial: string;
+  /** Globs of the tunnels the rift may claim. */
+  readonly tunnels: readonly string[];
+  readonly issuedAtMs: number;
+  readonly expiresAtMs: number;
+  readonly revoked: boolean;
+}
+
+/** A rift whose certificate is known and good. */
+export interface VerifiedRift {
+  readonly name: string;
+  readonly serial: string;
+  readonly expiresAtMs: number;
+  mayClaim(tunnel: string): boolean;
+}
+
+/** One generation of the file. */
+interface Snapshot {
+  readonly stamp: string;
+  readonly bySerial: ReadonlyMap<string, CredentialRecord>;
+}
+
+/** Records kept. Revoked and ended ones go first when it is full. */
+export const MAX_CREDENTIALS = 10_000;
+const FORMAT_VERSION = 1;
+const REMEDY =
+  "restore it from a backup; or delete it, then every credential has to be issued again";
+
+/** The credentials of one edge. */
+export class CredentialStore {
+  readonly #path: string;
+  #snapshot: Snapshot = { stamp: "never read", bySerial: new Map() };
+
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  /**
+   * Opens the store of a state directory; the file appears with the first record.
+   *
+   * @throws {TunnelError} `STATE_UNUSABLE` with the path and what to do.
+   */
+  static async open({ stateDir }: { readonly stateDir: string }): Promise<CredentialStore> {
+    await prepareStateDir(stateDir);
+    const store = new CredentialStore(join(stateDir, "credentials.json"));
+    await store.#current();
+    return store;
+  }
+
+  /** Every record, oldest first. */
+  async list(): Promise<readonly CredentialRecord[]> {
+    return [...(await this.#current()).bySerial.values()];
+  }
+
+  /**
+   * Adds a record.
+   *
+   * @throws {TunnelError} `USAGE` when a credential of that name is active, neither revoked nor
+   *   ended at `record.issuedAtMs`; `STATE_UNUSABLE`.
+   */
+  async add(record: CredentialRecord): Promise<void> {
+    if (!isRecord(record)) {
+      throw new TypeError("Cannot add the credential: its record is not valid");
+    }
+    await this.#change((records) => {
+      const nowMs = record.issuedAtMs;
+      requireFreeName(records, record.name, nowMs);
+      const kept = records.length < MAX_CREDENTIALS
+        ? records
+        : records.filter((known) => isActive(known, nowMs));
+      if (kept.length >= MAX_CREDENTIALS) {
+        throw new TunnelError("USAGE", `Cannot issue: ${MAX_CREDENTIALS} credentials are active`);
+      }
+      return [...kept, record];
+    });
+  }
+
+  /**
+   * Fails early when a name is taken, before a key is made for it; {@link add} decides.
+   *
+   * @throws {TunnelError} `USAGE`
+   */
+  async requireFreeName(name: string, nowMs: number): Promise<void> {
+    requireFreeName(await this.list(), name, nowMs);
+  }
+
+  /**
+   * Revokes every credential of that name.
+   *
+   * @returns The records changed; empty when there was no active one.
+   * @throws {TunnelError} `STATE_UNUSABLE`
+   */
+  async revoke(name: string): Promise<readonly CredentialRecord[]> {
+    let changed: CredentialRecord[] = [];
+    await this.#change((records) => {
+      changed = [];
+      return records.map((record) => {
+        if (record.name !== name || record.revoked) return record;
+        const revoked = { ...record, revoked: true };
+        changed.push(revoked);
+        return revoked;
+      });
+    });
+    return changed;
+  }
+
+  /**
+   * Who is behind a certificate that the handshake has already checked against the CA?
+   *
+   * @param peerCertificates DER, leaf first.
+   * @throws {TunnelError} `REFUSED`; its message is one line that the rift may be shown. When the
+   *   file cannot be read, the reason is in `cause` and stays on the edge.
+   */
+  async verify(peerCertificates: readonly Uint8Array[], nowMs: number): Promise<VerifiedRift> {
+    const leaf = peerCertificates[0];
+    const facts = leaf === undefined ? undefined : readCertificate(leaf);
+    if (facts === undefined) throw refused("The certificate cannot be read");
+    const record = (await this.#currentForPeer()).bySerial.get(facts.serial);
+    if (record === undefined) {
+      throw refused("This credential is not known here: ask for a new one (mcptun token issue)");
+    }
+    if (record.revoked) throw refused("This credential has been revoked: ask for a new one");
+    const expiresAtMs = Math.min(record.expiresAtMs, facts.notAfterMs);
+    if (nowMs >= expiresAtMs) {
+      const ended = new Date(expiresAtMs).toISOString();
+      throw refused(`This credential ended at ${ended}: ask for a new one (mcptun token issue)`);
+    }
+    if (nowMs < facts.notBeforeMs) {
+      throw refused("This credential is not valid yet: check the clocks");
+    }
+    if (facts.commonName !== record.name) {
+      throw refused("This credential does not carry the name it was issued for");
+    }
+    const mayClaim = compileNameGlob(record.tunnels);
+    return { name: record.name, serial: record.serial, expiresAtMs, mayClaim };
+  }
+
+  async #currentForPeer(): Promise<Snapshot> {
+    try {
+      return await this.#current();
+    } catch (cause) {
+      throw new TunnelError("REFUSED", "The edge cannot check credentials at the moment", {
+        cause,
+      });
+    }
+  }
+
+  async #current(): Promise<Snapshot> {
+    const stamp = await stampOf(this.#path);
+    if (stamp === this.#snapshot.stamp) return this.#snapshot;
+    const text = await readStateFile(this.#path);
+    const records = text === undefined ? [] : parseRecords(this.#path, text);
+    const bySerial = new Map(records.map((record) => [record.serial, record]));
+    // The stamp was taken first: a write in between is seen as a change next time.
+    this.#snapshot = { stamp, bySerial };
+    return this.#snapshot;
+  }
+
+  async #change(
+    edit: (records: readonly CredentialRecord[]) => readonly CredentialRecord[],
+  ): Promise<void> {
+    await withStateLock(`${this.#path}.lock`, async () => {
+      const records = edit(await this.list());
+      const text = JSON.stringify({ version: FORMAT_VERSION, credentials: records }, undefined, 2);
+      await replaceStateFile(this.#path, `${text}\n`);
+    });
+  }
+}
+
+/** Changes with every replacement of the file: a rename brings a new inode. */
+async function stampOf(path: string): Promise<string> {
+  try {
+    const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+  } catch {
+    return "absent"; // or not readable: reading it gives the real complaint
+  }
+}
+
+function requireFreeName(records: readonly CredentialRecord[], name: string, nowMs: number): void {
+  const taken = new Set(
+    records.filter((record) => isActive(record, nowMs)).map((record) => record.name),
+  );
+  if (!taken.has(name)) return;
+  let number = 2;
+  while (taken.has(`${name}-${number}`)) number++;
+  throw new TunnelError(
+    "USAGE",
+    `Cannot issue a credential for "${name}": an active one has that name ` +
+      `(use another, for example "${name}-${number}", or revoke it first)`,
+  );
+}
+
+function isActive(record: CredentialRecord, nowMs: number): boolean {
+  return !record.revoked && record.expiresAtMs > nowMs;
+}
+
+function refused(reason: string): TunnelError {
+  return new TunnelError("REFUSED", reason);
+}
+
+function parseRecords(path: string, text: string): CredentialRecord[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // The parser's message would quote the file.
+    throw corruptStateFile(path, "it is not JSON", REMEDY);
+  }
+  if (!isObject(value) || !Array.isArray(value["credentials"])) {
+    throw corruptStateFile(path, "it holds no list of credentials", REMEDY);
+  }
+  if (value["version"] !== FORMAT_VERSION) {
+    throw corruptStateFile(path, `its format is not version ${FORMAT_VERSION}`, "update mcptun");
+  }
+  const records: CredentialRecord[] = [];
+  for (const [index, record] of value["credentials"].entries()) {
+    if (!isRecord(record)) {
+      throw corruptStateFile(path, `credential number ${index + 1} is not valid`, REMEDY);
+    }
+    records.push(record);
+  }
+  if (new Set(records.map((record) => record.serial)).size !== records.length) {
+    throw corruptStateFile(path, "two credentials have the same serial number", REMEDY);
+  }
+  return records;
+}
+
+function isRecord(value: unknown): value is CredentialRecord {
+  if (!isObject(value)) return false;
+  const { name, serial, tunnels, issuedAtMs, expiresAtMs, revoked } = value;
+  return typeof name === "string" && isRiftName(name) &&
+    typeof serial === "string" && /^[0-9a-f]{1,40}$/.test(serial) &&
+    Array.isArray(tunnels) && tunnels.every((glob) => typeof glob === "string") &&
+    areGlobs(tunnels) &&
+    Number.isSafeInteger(issuedAtMs) && Number.isSafeInteger(expiresAtMs) &&
+    typeof revoked === "boolean";
+}
+
+function areGlobs(patterns: readonly string[]): boolean {
+  try {
+    compileNameGlob(patterns);
+    return true;
+  } catch {
+    return false; // it throws for malformed patterns only
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
