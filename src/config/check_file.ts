@@ -1,0 +1,134 @@
+/** Judges the values of a configuration and gives either the typed one or every problem. @module */
+
+import * as v from "valibot";
+
+import { type Config, configOf, edgeOf, tunnelOf } from "./config.ts";
+import { describeKeys, knownNames } from "./describe.ts";
+import type { KeyPath } from "./key_locator.ts";
+import { nearest } from "./nearest.ts";
+import { checkEdge, checkExposes, checkTunnels, type Problem } from "./rules.ts";
+import { EdgeSchema, ExposeSchema, FileSchema, TunnelSchema } from "./schema.ts";
+
+/** Turns a path value as written into an absolute one; asked per key, for it depends on the source. */
+export type PathResolver = (path: KeyPath, value: string) => string;
+
+/** Checks names, forms, ranges and the relations between keys of `written`. */
+export function checkFile(
+  written: Readonly<Record<string, unknown>>,
+  resolver: PathResolver,
+): { readonly config: Config } | { readonly problems: readonly Problem[] } {
+  const problems: Problem[] = [];
+  const known = withKnownKeys(written, problems) as Record<string, unknown>;
+  const whole = v.safeParse(FileSchema, known);
+  for (const issue of whole.issues ?? []) problems.push(problemOf(issue));
+  problems.push(...relations(known));
+  if (!whole.success || problems.length > 0) return { problems };
+  return { config: configOf(withResolvedPaths(whole.output, resolver)) };
+}
+
+/** The rules between keys, over the parts that are well formed on their own. */
+function relations(known: Readonly<Record<string, unknown>>): Problem[] {
+  const edgeFile = v.safeParse(EdgeSchema, known.edge ?? {});
+  const edge = edgeFile.success ? edgeOf(edgeFile.output) : undefined;
+  const tunnels = elements(known.tunnel).map((element) => {
+    const tunnel = v.safeParse(TunnelSchema, element);
+    return tunnel.success ? tunnelOf(tunnel.output) : undefined;
+  });
+  const rift = known.rift as { expose?: unknown } | undefined;
+  const exposes = elements(rift?.expose).map((element) => {
+    const expose = v.safeParse(ExposeSchema, element);
+    return expose.success ? expose.output : undefined;
+  });
+  return [
+    ...(edge === undefined ? [] : checkEdge(edge)),
+    ...checkTunnels(tunnels, edge),
+    ...checkExposes(exposes),
+  ];
+}
+
+function elements(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/**
+ * A copy without unknown keys, each reported. Not left to `strictObject`: it reports one unknown
+ * key per table, and takes inherited names such as `constructor` for known.
+ */
+function withKnownKeys(value: unknown, problems: Problem[], path: KeyPath = []): unknown {
+  const tablePath = path.filter((part) => typeof part === "string").join(".");
+  const names = knownNames(tablePath);
+  if (names === undefined) return value;
+  if (Array.isArray(value) && !isList(tablePath)) {
+    problems.push({ path, text: `a list is not a table (write [${tablePath}] once)` });
+    return undefined;
+  }
+  if (Array.isArray(value)) {
+    return value.map((inner, index) => withKnownKeys(inner, problems, [...path, index]));
+  }
+  if (typeof value !== "object" || value === null || value instanceof Date) return value;
+  const copy: Record<string, unknown> = {};
+  for (const [name, inner] of Object.entries(value)) {
+    if (names.includes(name)) {
+      copy[name] = withKnownKeys(inner, problems, [...path, name]);
+    } else {
+      problems.push({ path: [...path, name], text: unknownKey(name, names, tablePath) });
+    }
+  }
+  return copy;
+}
+
+function unknownKey(name: string, names: readonly string[], tablePath: string): string {
+  const kind = tablePath === "" ? "table" : "key";
+  const suggestion = nearest(name, names);
+  if (suggestion !== undefined) return `unknown ${kind} (did you mean "${suggestion}"?)`;
+  const elsewhere = describeKeys().find((key) => key.name === name);
+  if (elsewhere !== undefined) return `unknown ${kind} (it belongs to ${elsewhere.path})`;
+  return `unknown ${kind} (known here: ${names.join(", ")})`;
+}
+
+function problemOf(issue: v.BaseIssue<unknown>): Problem {
+  const path = (issue.path ?? []).map(({ key }) => key as string | number);
+  if (issue.kind !== "schema") return { path, text: issue.message };
+  const name = showKey(path);
+  const key = describeKeys().find((key) => key.path === name);
+  const isElement = key !== undefined && typeof path.at(-1) === "number";
+  const form = isElement
+    ? "string"
+    : key?.form ?? (isList(name) ? `list of tables, [[${name}]]` : `table, [${name}]`);
+  if (issue.received === "undefined") {
+    const hint = key?.example === undefined ? "" : ` (such as ${key.name} = ${key.example})`;
+    return { path, text: `missing${hint}` };
+  }
+  const article = /^["t]?true|^"/.test(form) ? "" : /^[aeiou]/.test(form) ? "an " : "a ";
+  return { path, text: `${received(issue)} is not ${article}${form}` };
+}
+
+function received(issue: v.BaseIssue<unknown>): string {
+  if (issue.received === "Object") return "a table";
+  if (issue.received === "Array") return "a list";
+  if (issue.received === "Date") return "a date";
+  return issue.received.length > 80 ? `${issue.received.slice(0, 77)}...` : issue.received;
+}
+
+function showKey(path: KeyPath): string {
+  return path.filter((part) => typeof part === "string").join(".");
+}
+
+function isList(name: string): boolean {
+  return name === "tunnel" || name === "rift.expose";
+}
+
+function withResolvedPaths<T extends v.InferOutput<typeof FileSchema>>(
+  file: T,
+  resolver: PathResolver,
+): T {
+  const copy: Record<string, Record<string, unknown>> = { ...file } as never;
+  for (const key of describeKeys()) {
+    if (!key.isPath) continue;
+    const [table, name] = key.path.split(".") as [string, string];
+    const value = copy[table]![name];
+    if (typeof value !== "string") continue;
+    copy[table] = { ...copy[table], [name]: resolver([table, name], value) };
+  }
+  return copy as unknown as T;
+}

@@ -1,0 +1,276 @@
+/**
+ * The keys of `mcptun.toml`: form, default, unit and meaning, one entry per key.
+ *
+ * Types, defaults, the refusal of unknown keys, `config.example.toml`, the table in
+ * `docs/configuration.md` and the help of the flags all come from here.
+ *
+ * @module
+ */
+
+import * as v from "valibot";
+
+import * as value from "./value.ts";
+
+/** What people read about one key. `example` is TOML for a key that has no default. */
+export interface KeyFacts {
+  readonly doc: string;
+  readonly example?: string;
+}
+
+/** What people read about the form of a value; `path` values resolve against the file's folder. */
+export interface FormFacts {
+  readonly form: string;
+  readonly unit?: "duration" | "size";
+  readonly path?: true;
+}
+
+const TEXT = v.pipe(v.string(), v.nonEmpty("must not be empty"));
+const PATH = v.pipe(TEXT, v.metadata({ form: "path", path: true }));
+const FLAG = v.pipe(v.boolean(), v.metadata({ form: "true or false" }));
+const PROTOCOL = v.pipe(
+  v.picklist(["mcp", "http"]),
+  v.metadata({ form: '"mcp" or "http"' }),
+);
+const LISTEN = text("host:port", (text) => address(text, "any"));
+const DIAL = text("host:port", (text) => address(text, "dialable"));
+const HOST = text("host[:port]", value.parseHost);
+const HOSTS = list(value.parseHost, "hosts");
+const ORIGINS = list(value.parseOrigin, "origins");
+const UPSTREAM = text("http or https URL", value.parseUpstream);
+const ROUTE = text("path", value.parseRoutePath);
+const NAME = text("name", value.parseName);
+const SECOND = 1_000;
+const DAY = 86_400 * SECOND;
+
+/** `[edge]` */
+export const EdgeSchema = v.strictObject({
+  listen: key(LISTEN, "127.0.0.1:8080", {
+    doc: "Address of the public HTTP listener. Anything but loopback needs TLS or behind_proxy.",
+  }),
+  tunnel_listen: key(LISTEN, "0.0.0.0:4443", {
+    doc: "UDP address that rifts dial.",
+  }),
+  tunnel_address: optionalKey(DIAL, {
+    doc: "What a rift dials, as written into its credential. Default: tunnel_listen, which must " +
+      "then name one host.",
+    example: '"mcp.example.com:4443"',
+  }),
+  hosts: key(HOSTS, [], {
+    doc: "Host values accepted for tunnels matched by path. On a loopback listener, loopback " +
+      "names with its port are always accepted.",
+    example: '["mcp.example.com"]',
+  }),
+  behind_proxy: key(FLAG, false, {
+    doc: "A proxy you run ends TLS in front of this edge. Allows plain HTTP beyond loopback.",
+  }),
+  tls_cert: optionalKey(PATH, {
+    doc: "PEM certificate chain of the public listener. Needs tls_key.",
+    example: '"/etc/mcptun/fullchain.pem"',
+  }),
+  tls_key: optionalKey(PATH, {
+    doc: "PEM private key of the public listener. Needs tls_cert.",
+    example: '"/etc/mcptun/privkey.pem"',
+  }),
+  state_dir: key(PATH, "mcptun-state", {
+    doc: "Folder for the tunnel CA and the list of credentials; made at first start, mode 0700.",
+  }),
+  max_body_bytes: key(size(1, 1_073_741_824), "16MiB", {
+    doc: "Largest request body. Above it: 413.",
+  }),
+  max_header_bytes: key(size(1_024, 32_768), "16KiB", {
+    doc: "Largest request header block. Above it: 431.",
+  }),
+  max_headers: key(count(10, 200), 100, {
+    doc: "Most header fields in a request. Above it: 431.",
+  }),
+  header_timeout: key(duration({ minMs: 100, maxMs: DAY }), "15s", {
+    doc: "Time a client has for its request headers. After it: 408.",
+  }),
+  body_timeout: key(duration({ minMs: 100, maxMs: DAY }), "60s", {
+    doc: "Time without progress of a request body. After it: 408.",
+  }),
+  max_connections: key(count(1, 1_000_000), 4_096, {
+    doc: "Most client connections at a time. Above it: closed or 503.",
+  }),
+  max_exchanges: key(count(1, 10_000), 1_000, {
+    doc: "Most exchanges in flight per tunnel. Above it: 503.",
+  }),
+  drain: key(duration({ minMs: 0, maxMs: DAY }), "10s", {
+    doc: "Time that exchanges in flight get to end when the edge is told to stop.",
+  }),
+});
+
+/** `[[tunnel]]` */
+export const TunnelSchema = v.strictObject({
+  name: v.pipe(
+    NAME,
+    v.metadata({
+      doc: "Name of the tunnel: a-z, 0-9, - and _. A rift claims it by this name. Required.",
+      example: '"code-server"',
+    }),
+  ),
+  host: optionalKey(HOST, {
+    doc: "Match the tunnel by this Host instead of by path on the edge's hosts.",
+    example: '"code.example.com"',
+  }),
+  path: optionalKey(ROUTE, {
+    doc: "Route: exact for mcp, a prefix for http. Default: /<name>/mcp for mcp, /<name> for " +
+      "http; with host: /mcp and /.",
+    example: '"/code-server/mcp"',
+  }),
+  protocol: key(PROTOCOL, "mcp", {
+    doc: "mcp: GET, POST and DELETE on one path. http: any HTTP service below a prefix.",
+  }),
+  origins: key(ORIGINS, [], {
+    doc: "Origin values accepted from browsers. Requests without Origin always pass.",
+    example: '["https://app.example.com"]',
+  }),
+  sse_keepalive: key(duration({ minMs: SECOND, maxMs: DAY, off: true }), "off", {
+    doc: "Send an SSE comment between events after this silence. Off: bytes stay untouched.",
+  }),
+});
+
+/** `[[rift.expose]]` */
+export const ExposeSchema = v.strictObject({
+  tunnel: v.pipe(
+    NAME,
+    v.metadata({
+      doc: "Name of a tunnel that the edge declares. Required.",
+      example: '"code-server"',
+    }),
+  ),
+  upstream: v.pipe(
+    UPSTREAM,
+    v.metadata({
+      doc: "URL of the private server, as this host reaches it. Required.",
+      example: '"http://127.0.0.1:9090/mcp"',
+    }),
+  ),
+  protocol: optionalKey(PROTOCOL, {
+    doc: "mcp or http. Default: rift.protocol.",
+    example: '"mcp"',
+  }),
+});
+
+/** `[rift]` */
+export const RiftSchema = v.strictObject({
+  token_file: optionalKey(PATH, {
+    doc: 'File with the credential that "mcptun token issue" printed. Else: MCPTUN_TOKEN.',
+    example: '"/etc/mcptun/rift.token"',
+  }),
+  protocol: key(PROTOCOL, "mcp", {
+    doc: "Protocol of every exposed tunnel that does not name its own.",
+  }),
+  edge_address: optionalKey(DIAL, {
+    doc: "Dial this address instead of the one in the credential.",
+    example: '"mcp.example.com:4443"',
+  }),
+  upstream_connect_timeout: key(duration({ minMs: 100, maxMs: DAY }), "5s", {
+    doc: "Time to connect to a private server. After it: 502.",
+  }),
+  upstream_header_timeout: key(duration({ minMs: 100, maxMs: DAY, off: true }), "off", {
+    doc: "Time a private server has for its response headers. After it: 502.",
+  }),
+  drain: key(duration({ minMs: 0, maxMs: DAY }), "10s", {
+    doc: "Time that exchanges in flight get to end when the rift is told to stop.",
+  }),
+  expose: v.optional(v.array(ExposeSchema), []),
+});
+
+/** `[log]` */
+export const LogSchema = v.strictObject({
+  level: key(
+    v.pipe(
+      v.picklist(["debug", "info", "warn", "error"]),
+      v.metadata({ form: '"debug", "info", "warn" or "error"' }),
+    ),
+    "info",
+    { doc: "Least severity that is written." },
+  ),
+  format: key(
+    v.pipe(v.picklist(["text", "json"]), v.metadata({ form: '"text" or "json"' })),
+    "text",
+    { doc: "text for people, json (one object per line) for machines. Both go to stderr." },
+  ),
+});
+
+/** The whole file. */
+export const FileSchema = v.strictObject({
+  edge: v.optional(EdgeSchema, {}),
+  tunnel: v.optional(v.array(TunnelSchema), []),
+  rift: v.optional(RiftSchema, {}),
+  log: v.optional(LogSchema, {}),
+});
+
+/** The file's content with defaults filled and units converted, still with the file's key names. */
+export type FileValue = v.InferOutput<typeof FileSchema>;
+
+function key<S extends v.GenericSchema, const D extends v.InferInput<S>>(
+  schema: S,
+  fallback: D,
+  facts: KeyFacts,
+) {
+  return v.pipe(v.optional(schema, fallback), v.metadata({ ...facts }));
+}
+
+function optionalKey<S extends v.GenericSchema>(schema: S, facts: KeyFacts) {
+  return v.pipe(v.optional(schema), v.metadata({ ...facts }));
+}
+
+function text<T>(form: string, parse: (text: string) => value.Parsed<T>) {
+  return v.pipe(TEXT, v.rawTransform(parsing(parse)), v.metadata({ form }));
+}
+
+function duration(range: value.DurationRange) {
+  return v.pipe(
+    TEXT,
+    v.rawTransform(parsing((text: string) => value.parseDuration(text, range))),
+    v.metadata({ form: 'duration with a unit, such as "10s"', unit: "duration" }),
+  );
+}
+
+function size(minBytes: number, maxBytes: number) {
+  const range = `from ${value.formatSize(minBytes)} to ${value.formatSize(maxBytes)}`;
+  return v.pipe(
+    v.union([v.string(), v.number()]),
+    v.rawTransform(parsing((written: string | number) => {
+      const parsed = typeof written === "string" ? value.parseSize(written) : { value: written };
+      if ("problem" in parsed) return parsed;
+      const fits = Number.isSafeInteger(parsed.value) && parsed.value >= minBytes &&
+        parsed.value <= maxBytes;
+      return fits ? parsed : value.refuse(`${JSON.stringify(written)} is out of range`, range);
+    })),
+    v.metadata({ form: 'size with a unit, such as "16MiB", or bytes', unit: "size" }),
+  );
+}
+
+function count(min: number, max: number) {
+  return v.pipe(
+    v.number(),
+    v.check(
+      (number) => Number.isInteger(number) && number >= min && number <= max,
+      (issue) => `${issue.received} is out of range (a whole number from ${min} to ${max})`,
+    ),
+    v.metadata({ form: "whole number" }),
+  );
+}
+
+function list(parse: (text: string) => value.Parsed<string>, noun: string) {
+  const item = v.pipe(v.string(), v.rawTransform(parsing(parse)), v.metadata({ form: "string" }));
+  return v.pipe(v.array(item), v.metadata({ form: `list of ${noun}` }));
+}
+
+function address(text: string, ports: "any" | "dialable"): value.Parsed<string> {
+  const parsed = value.parseAddress(text, ports);
+  return "problem" in parsed ? parsed : { value: value.joinAddress(parsed.value) };
+}
+
+/** Adapts a parse function to what valibot calls in a pipe. */
+function parsing<I, T>(parse: (input: I) => value.Parsed<T>) {
+  return ({ dataset, addIssue, NEVER }: v.RawTransformContext<I>): T => {
+    const parsed = parse(dataset.value);
+    if ("value" in parsed) return parsed.value;
+    addIssue({ message: parsed.problem });
+    return NEVER;
+  };
+}

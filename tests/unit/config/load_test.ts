@@ -1,0 +1,204 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { test } from "node:test";
+
+import { loadConfig, type LoadOptions } from "../../../src/config/load.ts";
+import { TunnelError } from "../../../src/errors.ts";
+import { repositoryRoot } from "../../support/cli_process.ts";
+
+const FIXTURES = join(repositoryRoot(), "tests/fixtures/config");
+
+test("every invalid file is refused with all its problems and their places", () => {
+  const names = tomlFiles(join(FIXTURES, "invalid"));
+
+  assert.equal(names.length, 10);
+  for (const name of names) {
+    const text = readFileSync(join(FIXTURES, "invalid", name), "utf8");
+    const expected = readFileSync(
+      join(FIXTURES, "invalid", name.replace(".toml", ".expected.txt")),
+      "utf8",
+    );
+
+    assert.equal(`${refusalOf({ file: "mcptun.toml", text }).message}\n`, expected, name);
+  }
+});
+
+test("every valid file loads", () => {
+  const names = tomlFiles(join(FIXTURES, "valid"));
+
+  assert.equal(names.length, 5);
+  for (const name of names) loadConfig({ file: join(FIXTURES, "valid", name) });
+});
+
+test("every example loads", () => {
+  const examples = join(repositoryRoot(), "examples");
+  const files = readdirSync(examples, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".toml"));
+
+  assert.equal(files.length, 5);
+  for (const file of files) loadConfig({ file: join(examples, file) });
+});
+
+test("an empty file gives every default, typed and frozen", () => {
+  const { config, origins } = loadConfig({ text: "", cwd: "/srv" });
+
+  assert.deepEqual(config, {
+    edge: {
+      listen: "127.0.0.1:8080",
+      tunnelListen: "0.0.0.0:4443",
+      tunnelAddress: "0.0.0.0:4443",
+      hosts: [],
+      behindProxy: false,
+      stateDir: resolve("/srv/mcptun-state"),
+      maxBodyBytes: 16_777_216,
+      maxHeaderBytes: 16_384,
+      maxHeaders: 100,
+      headerTimeoutMs: 15_000,
+      bodyTimeoutMs: 60_000,
+      maxConnections: 4_096,
+      maxExchanges: 1_000,
+      drainMs: 10_000,
+    },
+    tunnels: [],
+    rift: {
+      protocol: "mcp",
+      exposes: [],
+      upstreamConnectTimeoutMs: 5_000,
+      upstreamHeaderTimeoutMs: 0,
+      drainMs: 10_000,
+    },
+    log: { level: "info", format: "text" },
+  });
+  assert.equal(origins.size, 0);
+  assert.ok(Object.isFrozen(config.edge.hosts));
+});
+
+test("the default path of a tunnel follows from its name, host and protocol", () => {
+  const { config } = loadConfig({
+    text: `
+      tunnel = [
+        { name = "a" }, { name = "b", protocol = "http" },
+        { name = "c", host = "C.example.com" },
+        { name = "d", host = "d.example.com", protocol = "http" },
+        { name = "e", path = "/own" },
+      ]`,
+  });
+
+  assert.deepEqual(
+    config.tunnels.map(({ host, path }) => `${host ?? ""}${path}`),
+    ["/a/mcp", "/b", "c.example.com/mcp", "d.example.com/", "/own"],
+  );
+});
+
+test("an exposed tunnel without a protocol takes the one of the rift", () => {
+  const { config } = loadConfig({ file: join(FIXTURES, "valid/rift.toml") });
+
+  assert.deepEqual(config.rift.exposes.map(({ protocol }) => protocol), ["http", "mcp"]);
+});
+
+test("flags win over the environment, that over the file, that over the defaults", () => {
+  const text = `
+    [edge]
+    listen = "127.0.0.1:1"
+    tunnel_listen = "127.0.0.1:1"
+    max_headers = 50`;
+  const { config, origins } = loadConfig({
+    text,
+    env: { MCPTUN_EDGE_LISTEN: "127.0.0.1:2", MCPTUN_EDGE_TUNNEL_LISTEN: "127.0.0.1:2" },
+    flags: [{ key: "edge.listen", flag: "--listen", value: "127.0.0.1:3" }],
+  });
+
+  assert.equal(config.edge.listen, "127.0.0.1:3");
+  assert.equal(config.edge.tunnelListen, "127.0.0.1:2");
+  assert.equal(config.edge.maxHeaders, 50);
+  assert.deepEqual([...origins], [
+    ["edge.listen", "flag"],
+    ["edge.tunnel_listen", "environment"],
+    ["edge.max_headers", "file"],
+  ]);
+});
+
+test("the environment gives numbers, sizes and booleans their type", () => {
+  const { edge } = loadConfig({
+    env: {
+      MCPTUN_EDGE_MAX_HEADERS: "20",
+      MCPTUN_EDGE_MAX_BODY_BYTES: "2048",
+      MCPTUN_EDGE_MAX_HEADER_BYTES: "8KiB",
+      MCPTUN_EDGE_BEHIND_PROXY: "true",
+      MCPTUN_EDGE_DRAIN: "",
+    },
+  }).config;
+
+  assert.equal(edge.maxHeaders, 20);
+  assert.equal(edge.maxBodyBytes, 2_048);
+  assert.equal(edge.maxHeaderBytes, 8_192);
+  assert.equal(edge.behindProxy, true);
+  assert.equal(edge.drainMs, 10_000);
+});
+
+test("a problem of a variable or a flag names the variable or the flag", () => {
+  const error = refusalOf({
+    file: "mcptun.toml",
+    text: '[edge]\nlisten = "127.0.0.1:1"\ndrain = 1',
+    env: { MCPTUN_EDGE_BEHIND_PROXY: "yes" },
+    flags: [{ key: "edge.listen", flag: "--listen", value: "8080" }],
+  });
+
+  assert.deepEqual(error.message.split("\n"), [
+    'mcptun.toml:3:1 edge.drain: 1 is not a duration with a unit, such as "10s"',
+    '--listen: "8080" is not an address (write host:port, such as "127.0.0.1:8080" or "[::1]:8080")',
+    'MCPTUN_EDGE_BEHIND_PROXY: "yes" is not true or false',
+  ]);
+});
+
+test("a variable that is nearly a known one is warned of, others are left alone", () => {
+  const { warnings } = loadConfig({
+    env: { MCPTUN_EDGE_LISTN: "x", MCPTUN_EDGE_SERVICE_HOST: "10.0.0.1", MCPTUN_TOKEN: "x" },
+  });
+
+  assert.deepEqual(warnings, ["MCPTUN_EDGE_LISTN is not read (did you mean MCPTUN_EDGE_LISTEN?)"]);
+});
+
+test("relative paths start from the folder of the file, typed ones from the current folder", () => {
+  const text = '[edge]\ntls_cert = "cert.pem"\ntls_key = "/k/key.pem"';
+  const { edge, rift } = loadConfig({
+    file: "/etc/mcptun/mcptun.toml",
+    text,
+    cwd: "/home/a",
+    env: { MCPTUN_RIFT_TOKEN_FILE: "rift.token" },
+  }).config;
+
+  assert.equal(edge.tlsCert, resolve("/etc/mcptun/cert.pem"));
+  assert.equal(edge.tlsKey, resolve("/k/key.pem"));
+  assert.equal(edge.stateDir, resolve("/etc/mcptun/mcptun-state"));
+  assert.equal(rift.tokenFile, resolve("/home/a/rift.token"));
+});
+
+test("a missing file says how to make one", () => {
+  assert.match(
+    refusalOf({ file: "nowhere/mcptun.toml" }).message,
+    /^Cannot read config file "nowhere\/mcptun.toml": no such file \(create one with "mcptun init"/,
+  );
+});
+
+test("names that every object inherits are unknown keys too", () => {
+  for (const name of ["__proto__", "toString", "hasOwnProperty"]) {
+    assert.match(refusalOf({ text: `[edge]\n${name} = 1` }).message, /unknown key/);
+  }
+});
+
+function refusalOf(options: LoadOptions): TunnelError {
+  try {
+    loadConfig(options);
+  } catch (error) {
+    assert.ok(error instanceof TunnelError, String(error));
+    assert.equal(error.code, "CONFIG_INVALID");
+    return error;
+  }
+  assert.fail("The configuration was accepted");
+}
+
+function tomlFiles(folder: string): string[] {
+  return readdirSync(folder).filter((name) => name.endsWith(".toml")).sort();
+}
