@@ -109,6 +109,8 @@ export const RETRY_AFTER_S = 2;
 export const HELLO_TIMEOUT_MS = 10_000;
 /** Time between two heartbeats on the control stream, ms: a frozen rift is out of rotation in 10 s. */
 export const HEARTBEAT_MS = 5_000;
+/** Time a rift that has nothing left to do waits for the edge to close, ms. */
+export const GOODBYE_GRACE_MS = 1_000;
 /** Time an edge tells a rift to wait before it tries again, ms. */
 export const REFUSAL_RETRY_MS = 5_000;
 /** First and longest wait between two dials, ms; the real wait is random between 0 and it. */

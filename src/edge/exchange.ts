@@ -1,0 +1,339 @@
+/**
+ * One HTTP request and its answer, carried by one stream.
+ *
+ * On the path of every byte: no promise, no copy and no object per chunk. Bodies go through with
+ * back-pressure both ways, and nothing is retried: a repeated `tools/call` is a second call.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import process from "node:process";
+import type { IncomingMessage, ServerResponse } from "node:http";
+
+import type { Clock } from "../clock.ts";
+import { errorCodeOfQuic, quicOf, TunnelError } from "../errors.ts";
+import type { ErrorCode } from "../errors.ts";
+import { ONE_WRITE_BYTES } from "../limits.ts";
+import type { Logger } from "../log.ts";
+import type { Connection, Stream, StreamHandler } from "../transport/transport.ts";
+import { CONNECTION_LOST_STREAM_CODE } from "../transport/transport.ts";
+import { encodeRequestHead, responseHeadReader } from "../wire/head.ts";
+import type { RequestHead, ResponseHead } from "../wire/head.ts";
+import { answerError, endAnswer } from "./answer.ts";
+import type { BodyWatch, WatchedBody } from "./body_watch.ts";
+import type { TunnelSettings } from "./edge_options.ts";
+import type { ErrorDetail } from "./error_response.ts";
+import { readResponseHeaders } from "./request_headers.ts";
+import { SseKeepalive } from "./sse_keepalive.ts";
+
+/** What all exchanges of an edge share. */
+export interface ExchangeContext {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly bodyWatch: BodyWatch;
+  readonly maxBodyBytes: number;
+  readonly bodyTimeoutMs: number;
+}
+
+/** What one exchange is made of. */
+export interface ExchangeStart {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly settings: TunnelSettings;
+  readonly connection: Connection;
+  readonly head: RequestHead;
+  readonly body: "none" | "follows";
+  readonly waits: "no" | "for_continue";
+  /** Called exactly once. */
+  readonly onEnd: () => void;
+}
+
+/** Opens a stream for an admitted request and carries it to its end. */
+export function startExchange(context: ExchangeContext, start: ExchangeStart): void {
+  const exchange = new Exchange(context, start);
+  exchange.open();
+}
+
+class Exchange implements StreamHandler, WatchedBody {
+  progressAtMs: number | undefined = 0;
+  readonly #context: ExchangeContext;
+  readonly #start: ExchangeStart;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #reader = responseHeadReader();
+  #stream: Stream | undefined;
+  #bodyBytes = 0;
+  /** Nothing of the request is to be sent any more: all was, or the rift wants no more. */
+  #requestDone: boolean;
+  #headSent = false;
+  /** The answer has no body, whatever its headers say. */
+  #bodyless = false;
+  #contentLength: number | undefined;
+  #answerBytes = 0;
+  #waitsForDrain = false;
+  #drainHooked = false;
+  #keepalive: SseKeepalive | undefined;
+  /** The stream is finished or given up: nothing from it counts any more. */
+  #streamDone = false;
+  #ended = false;
+
+  constructor(context: ExchangeContext, start: ExchangeStart) {
+    this.#context = context;
+    this.#start = start;
+    this.#request = start.request;
+    this.#response = start.response;
+    this.#requestDone = start.body === "none";
+  }
+
+  open(): void {
+    const { connection, head, body, waits } = this.#start;
+    this.#request.on("error", ignore);
+    this.#response.on("error", ignore);
+    this.#response.on("close", this.#onClose);
+    let bytes: Uint8Array;
+    try {
+      bytes = encodeRequestHead(head);
+      this.#stream = connection.openStream(this);
+    } catch (error) {
+      return this.#fail(openFailure(error));
+    }
+    if (body === "none") {
+      this.#stream.end(bytes);
+      return;
+    }
+    this.#stream.write(bytes);
+    this.progressAtMs = this.#context.clock.now();
+    this.#context.bodyWatch.add(this);
+    this.#request.on("data", this.#onBody);
+    this.#request.on("end", this.#onBodyEnd);
+    if (waits === "for_continue") this.#response.writeContinue();
+  }
+
+  // --- The request's body, from the client ---
+
+  readonly #onBody = (chunk: Buffer): void => {
+    this.#bodyBytes += chunk.length;
+    if (this.#bodyBytes > this.#context.maxBodyBytes) {
+      this.#stopBody();
+      const detail = `the limit is ${this.#context.maxBodyBytes} bytes`;
+      return this.#fail("BODY_TOO_LARGE", { detail });
+    }
+    if (this.#requestDone || this.#stream!.write(chunk)) {
+      this.progressAtMs = this.#context.clock.now();
+    } else {
+      this.progressAtMs = undefined;
+      this.#request.pause();
+    }
+  };
+
+  readonly #onBodyEnd = (): void => {
+    this.#context.bodyWatch.delete(this);
+    if (this.#requestDone) return;
+    this.#requestDone = true;
+    this.#stream!.end();
+  };
+
+  onStalled(): void {
+    this.#stopBody();
+    const detail = `the limit is ${this.#context.bodyTimeoutMs} ms without progress`;
+    this.#fail("REQUEST_TIMEOUT", { detail });
+  }
+
+  onDrain(): void {
+    if (this.#requestDone) return;
+    this.progressAtMs = this.#context.clock.now();
+    this.#request.resume();
+  }
+
+  /** The rift wants no more of the body: the rest is read and dropped, in the same limits. */
+  onStopped(): void {
+    this.#requestDone = true;
+    this.progressAtMs = this.#context.clock.now();
+    this.#request.resume();
+  }
+
+  #stopBody(): void {
+    this.#requestDone = true;
+    this.#context.bodyWatch.delete(this);
+    this.#request.off("data", this.#onBody);
+  }
+
+  // --- The answer, from the rift ---
+
+  onData(chunk: Uint8Array, fin: boolean): void {
+    if (this.#streamDone) return;
+    if (this.#headSent) return this.#body(chunk, fin);
+    let read: { readonly head: ResponseHead; readonly rest: Uint8Array } | undefined;
+    try {
+      read = this.#reader.push(chunk);
+    } catch (error) {
+      this.#context.log.warn("Rift sent a head that cannot be read", { error: String(error) });
+      return this.#fail("UPSTREAM_FAILED");
+    }
+    if (read === undefined) {
+      if (fin) this.#fail("UPSTREAM_FAILED");
+      return;
+    }
+    if (read.head.error !== undefined) return this.#fail(riftError(read.head.error));
+    if (!this.#sendHead(read.head)) return this.#fail("UPSTREAM_FAILED");
+    if (this.#bodyless) return this.#finish(NOTHING);
+    if (fin || read.rest.length > 0) return this.#body(read.rest, fin);
+    // The body often comes in the same turn; if not, the head must not wait for it.
+    process.nextTick(flushHead, this.#response);
+  }
+
+  onAbort(code: number): void {
+    if (this.#streamDone) return;
+    this.#streamDone = true;
+    if (code === CONNECTION_LOST_STREAM_CODE) {
+      this.#fail("CONNECTION_LOST", { detail: "the outcome is unknown" });
+    } else {
+      this.#fail(errorCodeOfQuic(code) ?? "UPSTREAM_FAILED");
+    }
+  }
+
+  #sendHead(head: ResponseHead): boolean {
+    const headers = readResponseHeaders(head.headers);
+    if (headers === undefined) return false;
+    this.#headSent = true;
+    this.#contentLength = headers.contentLength;
+    this.#bodyless = head.status === 204 || head.status === 304 ||
+      this.#start.head.method === "HEAD";
+    this.#response.writeHead(head.status, head.statusText, headers.endToEnd);
+    const { sseKeepaliveMs } = this.#start.settings;
+    if (sseKeepaliveMs > 0 && headers.eventStream === "plain" && !this.#bodyless) {
+      this.#startKeepalive(sseKeepaliveMs);
+    }
+    return true;
+  }
+
+  #body(chunk: Uint8Array, fin: boolean): void {
+    this.#answerBytes += chunk.length;
+    const length = this.#contentLength;
+    // Bytes beyond the length would be read as the next answer on this client's connection.
+    if (length !== undefined && (this.#answerBytes > length || fin && this.#answerBytes < length)) {
+      this.#context.log.warn("Rift sent a body that is not as long as its head says");
+      return this.#fail("UPSTREAM_FAILED");
+    }
+    if (fin) return this.#finish(chunk);
+    this.#keepalive?.sent(chunk);
+    if (this.#response.write(chunk)) return;
+    this.#waitsForDrain = true;
+    this.#stream!.pause();
+    if (this.#drainHooked) return;
+    this.#drainHooked = true;
+    this.#response.on("drain", this.#onDrained);
+  }
+
+  readonly #onDrained = (): void => {
+    if (!this.#waitsForDrain) return;
+    this.#waitsForDrain = false;
+    if (!this.#streamDone) this.#stream!.resume();
+  };
+
+  #finish(chunk: Uint8Array): void {
+    this.#streamDone = true;
+    this.#keepalive?.close();
+    const { request } = this.#start;
+    if (this.#bodyless) {
+      // The rift ends its side with the head; a body that came all the same is not read.
+      this.#stream!.stopReading(quicOf("ABORTED"));
+    }
+    if (!request.complete) return endAnswer(request, this.#response, this.#context.clock, chunk);
+    const inOneWrite = this.#answerBytes === chunk.length && this.#contentLength !== undefined &&
+      chunk.length > 0 && chunk.length <= ONE_WRITE_BYTES;
+    if (!inOneWrite) {
+      this.#response.end(chunk.length > 0 ? chunk : undefined);
+      return;
+    }
+    // As one latin1 string, head and body leave in a single write instead of a gathering one.
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+    this.#response.end(bytes.toString("latin1"), "latin1");
+  }
+
+  #startKeepalive(silenceMs: number): void {
+    const response = this.#response;
+    this.#keepalive = new SseKeepalive(this.#context.clock, silenceMs, {
+      get ready() {
+        return !response.writableNeedDrain && !response.destroyed;
+      },
+      write: (comment) => void response.write(comment),
+    });
+  }
+
+  // --- Ends ---
+
+  /** Answers with an error while that is possible; after the head, the cut must be visible. */
+  #fail(code: ErrorCode, extra?: ErrorDetail): void {
+    this.#abortStream();
+    this.#keepalive?.close();
+    const response = this.#response;
+    if (response.destroyed || response.writableEnded) return;
+    if (this.#headSent) {
+      this.#context.log.debug("Exchange was cut", { code, exchange: this.#start.head.exchangeId });
+      response.destroy();
+      return;
+    }
+    this.#headSent = true;
+    this.#context.log.debug("Exchange failed", { code, exchange: this.#start.head.exchangeId });
+    answerError(this.#request, response, this.#context.clock, answerable(code), extra);
+  }
+
+  /** The response is over: finished, or the client went away. */
+  readonly #onClose = (): void => {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#keepalive?.close();
+    this.#context.bodyWatch.delete(this);
+    if (!this.#streamDone || !this.#requestDone) this.#abortStream();
+    this.#start.onEnd();
+  };
+
+  #abortStream(): void {
+    this.#streamDone = true;
+    this.#requestDone = true;
+    this.#stream?.abort(quicOf("ABORTED"));
+  }
+}
+
+function flushHead(response: ServerResponse): void {
+  if (!response.writableEnded && !response.destroyed) response.flushHeaders();
+}
+
+function openFailure(error: unknown): ErrorCode {
+  if (!(error instanceof TunnelError)) return "INTERNAL";
+  return error.code === "CONNECTION_CLOSED" ? "TUNNEL_OFFLINE" : error.code;
+}
+
+/** A rift may say only what it can know: it must not make the edge ask for tokens, for example. */
+function riftError(code: ErrorCode): ErrorCode {
+  switch (code) {
+    case "UPSTREAM_UNREACHABLE":
+    case "BAD_REQUEST":
+    case "STREAM_LIMIT":
+    case "TUNNEL_OFFLINE":
+      return code;
+    default:
+      return "UPSTREAM_FAILED";
+  }
+}
+
+/** A lost connection and an abort by the rift are failures of what is behind the edge. */
+function answerable(code: ErrorCode): ErrorCode {
+  switch (code) {
+    case "CONNECTION_LOST":
+    case "CONNECTION_CLOSED":
+    case "ABORTED":
+    case "PROTOCOL_ERROR":
+    case "REPLACED":
+      return "UPSTREAM_FAILED";
+    default:
+      return code;
+  }
+}
+
+/** Errors of request and response are followed by `close`, where they are handled. */
+function ignore(): void {}
+
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,222 @@
+/**
+ * One pass over the headers of a request: the facts the front door judges, and what is passed on.
+ *
+ * @module
+ */
+
+/** What the front door needs to know, and the headers that travel end to end. */
+export interface RequestHeaders {
+  readonly hosts: number;
+  readonly host: string;
+  readonly origins: number;
+  readonly origin: string | undefined;
+  readonly authorizations: number;
+  readonly authorization: string | undefined;
+  readonly contentLength: string | undefined;
+  readonly transferEncoding: string | undefined;
+  readonly expect: string | undefined;
+  readonly upgrade: string | undefined;
+  readonly forwardedHost: string | undefined;
+  readonly forwardedProto: string | undefined;
+  /** An `Mcp-*` header that is there twice. */
+  readonly duplicate: string | undefined;
+  /** Names and values with separators, bytes. */
+  readonly bytes: number;
+  readonly count: number;
+  /** Flat pairs, without those that end at this hop. */
+  readonly endToEnd: string[];
+}
+
+/** What to leave out besides what always ends here. */
+export interface HeaderRules {
+  /** `"drop"` when the edge itself asked for a user token. */
+  readonly authorization: "pass" | "drop";
+  /** `"trust"` behind a proxy of the operator: then its `X-Forwarded-For` travels on. */
+  readonly forwarded: "drop" | "trust";
+}
+
+/** Reads `rawHeaders` as node gives them. */
+export function readRequestHeaders(
+  rawHeaders: readonly string[],
+  rules: HeaderRules,
+): RequestHeaders {
+  let hosts = 0;
+  let host = "";
+  let origins = 0;
+  let origin: string | undefined;
+  let authorizations = 0;
+  let authorization: string | undefined;
+  let contentLength: string | undefined;
+  let transferEncoding: string | undefined;
+  let expect: string | undefined;
+  let upgrade: string | undefined;
+  let forwardedHost: string | undefined;
+  let forwardedProto: string | undefined;
+  let connection: string | undefined;
+  let duplicate: string | undefined;
+  let mcpNames: string[] | undefined;
+  let bytes = 0;
+  const endToEnd: string[] = [];
+
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const rawName = rawHeaders[index]!;
+    const value = rawHeaders[index + 1]!;
+    bytes += rawName.length + value.length + LINE_BYTES;
+    const name = rawName.toLowerCase();
+    switch (name) {
+      case "host":
+        hosts++;
+        host = value;
+        continue;
+      case "origin":
+        origins++;
+        origin = value;
+        break;
+      case "authorization":
+        authorizations++;
+        authorization = value;
+        if (rules.authorization === "drop") continue;
+        break;
+      case "content-length":
+        contentLength = value;
+        break;
+      case "transfer-encoding":
+        transferEncoding = transferEncoding === undefined ? value : `${transferEncoding},${value}`;
+        continue;
+      case "expect":
+        expect = value;
+        continue;
+      case "upgrade":
+        upgrade = value;
+        continue;
+      case "connection":
+        connection = connection === undefined ? value : `${connection},${value}`;
+        continue;
+      case "keep-alive":
+      case "proxy-authenticate":
+      case "proxy-authorization":
+      case "proxy-connection":
+      case "te":
+      case "trailer":
+      case "http2-settings":
+      case "forwarded":
+      case "x-real-ip":
+        continue;
+      default:
+        if (name.startsWith("x-forwarded-")) {
+          if (rules.forwarded === "drop") continue;
+          if (name === "x-forwarded-host") forwardedHost = value;
+          else if (name === "x-forwarded-proto") forwardedProto = value;
+          if (name !== "x-forwarded-for") continue;
+        } else if (name.startsWith("mcptun-")) {
+          continue;
+        } else if (name.startsWith("mcp-")) {
+          if (mcpNames === undefined) mcpNames = [name];
+          else if (mcpNames.includes(name)) duplicate = name;
+          else mcpNames.push(name);
+        }
+    }
+    endToEnd.push(rawName, value);
+  }
+
+  return {
+    hosts,
+    host,
+    origins,
+    origin,
+    authorizations,
+    authorization,
+    contentLength,
+    transferEncoding,
+    expect,
+    upgrade,
+    forwardedHost,
+    forwardedProto,
+    duplicate,
+    bytes,
+    count: rawHeaders.length >> 1,
+    endToEnd: connection === undefined ? endToEnd : withoutNamed(endToEnd, connection),
+  };
+}
+
+/**
+ * The headers of a response that travel on: without those of the upstream's own connection.
+ *
+ * @returns `undefined` when the length is not one plain number: such an answer cannot be framed.
+ */
+export function readResponseHeaders(headers: readonly string[]): ResponseHeaders | undefined {
+  let contentLength: number | undefined;
+  let connection: string | undefined;
+  let contentType = "";
+  let encoded = false;
+  let hasAccelBuffering = false;
+  const endToEnd: string[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    const rawName = headers[index]!;
+    const value = headers[index + 1]!;
+    const name = rawName.toLowerCase();
+    switch (name) {
+      case "content-length":
+        if (contentLength !== undefined || !LENGTH.test(value)) return undefined;
+        contentLength = Number(value);
+        break;
+      case "content-type":
+        contentType = value;
+        break;
+      case "content-encoding":
+        encoded = true;
+        break;
+      case "x-accel-buffering":
+        hasAccelBuffering = true;
+        break;
+      case "connection":
+        connection = connection === undefined ? value : `${connection},${value}`;
+        continue;
+      case "keep-alive":
+      case "proxy-authenticate":
+      case "proxy-connection":
+      case "te":
+      case "trailer":
+      case "transfer-encoding":
+      case "upgrade":
+        continue;
+      default:
+    }
+    endToEnd.push(rawName, value);
+  }
+  const isEventStream = EVENT_STREAM.test(contentType);
+  // Without it nginx and others in front of the edge hold events back until a buffer is full.
+  if (isEventStream && !hasAccelBuffering) endToEnd.push("X-Accel-Buffering", "no");
+  return {
+    contentLength,
+    eventStream: !isEventStream ? "no" : encoded ? "encoded" : "plain",
+    endToEnd: connection === undefined ? endToEnd : withoutNamed(endToEnd, connection),
+  };
+}
+
+/** The end-to-end headers of a response and what the edge needs to know about its body. */
+export interface ResponseHeaders {
+  readonly contentLength: number | undefined;
+  readonly eventStream: "no" | "plain" | "encoded";
+  readonly endToEnd: string[];
+}
+
+/** Without the headers that `Connection` names (RFC 9110, section 7.6.1). */
+function withoutNamed(pairs: string[], connection: string): string[] {
+  const plain = connection.toLowerCase();
+  if (plain === "keep-alive" || plain === "close") return pairs;
+  const named = new Set(plain.split(",").map((token) => token.trim()));
+  const kept: string[] = [];
+  for (let index = 0; index < pairs.length; index += 2) {
+    const name = pairs[index]!.toLowerCase();
+    // The length frames the message: naming it in `Connection` must not unframe the body.
+    if (named.has(name) && name !== "content-length") continue;
+    kept.push(pairs[index]!, pairs[index + 1]!);
+  }
+  return kept;
+}
+
+/** `: ` and CRLF. */
+const LINE_BYTES = 4;
+const LENGTH = /^\d{1,15}$/;
+const EVENT_STREAM = /^text\/event-stream(?:[ \t]*;|$)/i;

@@ -1,0 +1,181 @@
+/**
+ * The rift's end of one connection: hello, claims, heartbeats, goodbye, and the exchanges.
+ *
+ * @module
+ */
+
+import type { Clock, Timer } from "../clock.ts";
+import { quicOf, TunnelError } from "../errors.ts";
+import { GOODBYE_GRACE_MS, HELLO_TIMEOUT_MS, MAX_MISSED_HEARTBEATS } from "../limits.ts";
+import type { Logger } from "../log.ts";
+import type { Connection, Stream, StreamHandler } from "../transport/transport.ts";
+import { encodeControl } from "../wire/control.ts";
+import type { ControlMessage, Hello, Refusal, TunnelClaim } from "../wire/control.ts";
+import { ControlReader } from "../wire/control_reader.ts";
+import { RiftExchange } from "./exchange.ts";
+import type { ExposedTunnel } from "./exchange.ts";
+
+/** What a session needs to know of its rift. */
+export interface SessionOptions {
+  readonly connection: Connection;
+  readonly hello: Omit<Hello, "type">;
+  readonly find: (tunnel: string) => ExposedTunnel | undefined;
+  readonly onWelcome: (tunnels: readonly string[], edge: string) => void;
+  readonly onClaimed: (tunnels: readonly string[]) => void;
+  /** The whole rift, or one tunnel, is refused. */
+  readonly onRefused: (refusal: Refusal) => void;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** One connection to the edge, from its handshake to its end. */
+export class EdgeSession implements StreamHandler {
+  readonly #options: SessionOptions;
+  readonly #reader = new ControlReader();
+  readonly #control: Stream;
+  #state: "waiting" | "open" | "closed" = "waiting";
+  #exchanges = 0;
+  #onIdle: (() => void) | undefined;
+  #sequence = 0;
+  #acknowledged = 0;
+  #timer: Timer;
+
+  /** Opens the control stream and says hello. */
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    const { connection, clock } = options;
+    connection.accept((stream) => this.#accept(stream));
+    this.#control = connection.openStream(this);
+    this.#send({ type: "hello", ...options.hello });
+    this.#timer = clock.setTimer(HELLO_TIMEOUT_MS, () => {
+      connection.close(quicOf("PROTOCOL_ERROR"), "No welcome came in time");
+    });
+    // Never rejects (Connection.closed).
+    void connection.closed.then(() => this.#over());
+  }
+
+  get open(): boolean {
+    return this.#state === "open";
+  }
+
+  /** Adds tunnels whose upstream has come up. */
+  claim(tunnels: readonly TunnelClaim[]): void {
+    if (this.#state === "open") this.#send({ type: "claim", tunnels });
+  }
+
+  /**
+   * Says goodbye and lets the edge close, which it does once the running exchanges are over: what
+   * this side has sent may still be on its way. Closes itself after `drainMs`, or after a moment
+   * when there is nothing to wait for.
+   */
+  async drain(drainMs: number): Promise<void> {
+    const { clock, connection } = this.#options;
+    const timers: Timer[] = [];
+    const close = (): void => connection.close(quicOf("CONNECTION_CLOSED"), "The rift is closing");
+    if (this.#state === "open" && drainMs > 0) {
+      this.#send({ type: "goodbye", reason: "The rift is closing", deadlineMs: drainMs });
+      timers.push(clock.setTimer(drainMs, close));
+      this.#onIdle = () =>
+        timers.push(clock.setTimer(GOODBYE_GRACE_MS, () => {
+          // One that the edge began before it read the goodbye may have come meanwhile.
+          if (this.#exchanges === 0) close();
+        }));
+      if (this.#exchanges === 0) this.#onIdle();
+    } else {
+      close();
+    }
+    await connection.closed;
+    for (const timer of timers) timer.cancel();
+  }
+
+  // --- The control stream ---
+
+  onData(chunk: Uint8Array, fin: boolean): void {
+    if (this.#state === "closed") return;
+    try {
+      for (const message of this.#reader.push(chunk)) this.#receive(message);
+    } catch (error) {
+      this.#options.log.warn("Edge broke the protocol", { error: String(error) });
+      this.#options.connection.close(quicOf("PROTOCOL_ERROR"), "control stream");
+      return;
+    }
+    if (fin) this.#options.connection.close(quicOf("CONNECTION_CLOSED"), "control stream ended");
+  }
+
+  onDrain(): void {}
+
+  onStopped(): void {
+    this.#options.connection.close(quicOf("PROTOCOL_ERROR"), "control stream stopped");
+  }
+
+  onAbort(): void {
+    this.#options.connection.close(quicOf("PROTOCOL_ERROR"), "control stream aborted");
+  }
+
+  #receive(message: ControlMessage): void {
+    switch (message.type) {
+      case "welcome":
+        if (this.#state !== "waiting") {
+          throw new TunnelError("PROTOCOL_ERROR", "Cannot take a second welcome");
+        }
+        this.#state = "open";
+        this.#beat(message.heartbeatMs);
+        return this.#options.onWelcome(message.tunnels, message.edge);
+      case "claimed":
+        return this.#options.onClaimed(message.tunnels);
+      case "refusal":
+        return this.#options.onRefused(message);
+      case "heartbeat":
+        return this.#send({ type: "heartbeat_ack", sequence: message.sequence });
+      case "heartbeat_ack":
+        this.#acknowledged = Math.max(this.#acknowledged, message.sequence);
+        return;
+      case "goodbye":
+        this.#options.log.info("Edge is leaving", { reason: message.reason });
+        return;
+      case "hello":
+      case "claim":
+      case "release":
+        throw new TunnelError("PROTOCOL_ERROR", `Cannot take ${message.type} from an edge`);
+    }
+  }
+
+  /** Sends heartbeats, and gives the connection up when the edge does not answer them. */
+  #beat(intervalMs: number): void {
+    this.#timer.cancel();
+    this.#timer = this.#options.clock.setTimer(intervalMs, () => {
+      if (this.#sequence - this.#acknowledged >= MAX_MISSED_HEARTBEATS) {
+        this.#options.connection.close(quicOf("PROTOCOL_ERROR"), "No answer to heartbeats");
+        return;
+      }
+      this.#send({ type: "heartbeat", sequence: ++this.#sequence });
+      this.#beat(intervalMs);
+    });
+  }
+
+  #send(message: ControlMessage): void {
+    this.#control.write(encodeControl(message));
+  }
+
+  #over(): void {
+    this.#state = "closed";
+    this.#timer.cancel();
+    this.#onIdle = undefined;
+  }
+
+  // --- Exchanges ---
+
+  #accept(stream: Stream): StreamHandler {
+    this.#exchanges++;
+    return new RiftExchange({
+      find: this.#options.find,
+      log: this.#options.log,
+      onEnd: this.#onExchangeEnd,
+    }, stream);
+  }
+
+  readonly #onExchangeEnd = (): void => {
+    this.#exchanges--;
+    if (this.#exchanges === 0) this.#onIdle?.();
+  };
+}

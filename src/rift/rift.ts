@@ -1,0 +1,229 @@
+/**
+ * The private role: dials the edge, registers tunnels, and comes back when the connection is lost.
+ *
+ * @module
+ */
+
+import { randomUUID } from "node:crypto";
+
+import { delay } from "../clock.ts";
+import { errorCodeOfQuic, TunnelError } from "../errors.ts";
+import { RECONNECT_FIRST_MS, RECONNECT_MAX_MS, STABLE_CONNECTION_MS } from "../limits.ts";
+import type { ConnectionEnd } from "../transport/transport.ts";
+import type { Refusal } from "../wire/control.ts";
+import { SUPPORTED_FEATURES, SUPPORTED_VERSIONS } from "../wire/version.ts";
+import { backoffMs } from "./backoff.ts";
+import { EdgeSession } from "./edge_session.ts";
+import { Exposures } from "./exposures.ts";
+import type { Rift, RiftEnd, RiftOptions, RiftState } from "./rift_options.ts";
+
+/**
+ * Starts a rift; it works until `close`, until `signal` aborts, or until the edge refuses it for
+ * good.
+ *
+ * @throws {TunnelError} `CONFIG_INVALID` when an upstream is not a usable URL.
+ */
+export function startRift(options: RiftOptions): Rift {
+  const runner = new RiftRunner(options);
+  return { ready: runner.ready, closed: runner.run(), close: () => runner.close() };
+}
+
+class RiftRunner {
+  readonly ready: Promise<void>;
+  readonly #options: RiftOptions;
+  readonly #random: () => number;
+  readonly #instance: string;
+  readonly #exposures: Exposures;
+  /** Ends waits and probes. Connections have their own end, so that they can drain. */
+  readonly #stop = new AbortController();
+  /** Ends everything that is left. */
+  readonly #kill = new AbortController();
+  #settleReady!: () => void;
+  #failReady!: (error: TunnelError) => void;
+  #session: EdgeSession | undefined;
+  /** Starts with the wall clock, so that a restart is above what ran before. */
+  #epoch: number;
+  #fatal: TunnelError | undefined;
+  #retryAfterMs: number | undefined;
+  #ended: Promise<RiftEnd> | undefined;
+  #draining: Promise<void> | undefined;
+
+  constructor(options: RiftOptions) {
+    this.#options = options;
+    this.#random = options.random ?? Math.random;
+    this.#instance = options.instance ?? randomUUID();
+    this.#epoch = options.clock.wallNow();
+    this.ready = new Promise((resolve, reject) => {
+      this.#settleReady = resolve;
+      this.#failReady = reject;
+    });
+    // Whoever does not wait for it learns of the end from `closed`.
+    this.ready.catch(() => {});
+    this.#exposures = new Exposures({
+      exposes: options.exposes,
+      timeouts: {
+        connectMs: options.upstreamConnectTimeoutMs ?? DEFAULT_CONNECT_MS,
+        headMs: options.upstreamHeaderTimeoutMs ?? 0,
+      },
+      clock: options.clock,
+      log: options.log,
+      random: this.#random,
+      onUp: (claim) => this.#session?.claim([claim]),
+      signal: this.#stop.signal,
+    });
+  }
+
+  run(): Promise<RiftEnd> {
+    return this.#ended ??= this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#draining ??= this.#drain();
+    await this.#draining;
+    await this.#ended;
+  }
+
+  async #drain(): Promise<void> {
+    this.#stop.abort();
+    await this.#session?.drain(this.#options.drainMs ?? DEFAULT_DRAIN_MS);
+    this.#kill.abort();
+  }
+
+  async #run(): Promise<RiftEnd> {
+    const { signal, clock, log } = this.#options;
+    // `close` never rejects.
+    const onAbort = () => void this.close();
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+
+    await this.#exposures.probeAll();
+    for (let failures = 0; !this.#stop.signal.aborted;) {
+      const livedMs = await this.#connectOnce(failures);
+      if (this.#fatal !== undefined || this.#stop.signal.aborted) break;
+      failures = livedMs > STABLE_CONNECTION_MS ? 1 : failures + 1;
+      const range = { firstMs: RECONNECT_FIRST_MS, maxMs: RECONNECT_MAX_MS };
+      const waitMs = Math.max(
+        backoffMs(range, failures, this.#random()),
+        this.#retryAfterMs ?? 0,
+      );
+      this.#retryAfterMs = undefined;
+      this.#tell("waiting", `${waitMs} ms`);
+      await delay(clock, waitMs, this.#stop.signal);
+    }
+
+    await this.#draining;
+    signal.removeEventListener("abort", onAbort);
+    this.#stop.abort();
+    this.#kill.abort();
+    await this.#exposures.close();
+    const fatal = this.#fatal;
+    this.#failReady(fatal ?? new TunnelError("CONNECTION_CLOSED", "The rift was closed"));
+    this.#tell("closed", fatal?.message ?? "");
+    if (fatal === undefined) return { reason: "closed" };
+    log.error("Rift ends", { code: fatal.code, reason: fatal.message });
+    return { reason: "fatal", error: fatal };
+  }
+
+  /**
+   * One dial and, if it works, the whole life of the connection. Never rejects.
+   *
+   * @returns How long the connection lived, ms; 0 when there was none.
+   */
+  async #connectOnce(failures: number): Promise<number> {
+    const { transport, address, serverName, tls, clock, log } = this.#options;
+    this.#tell("connecting", `${address.host}:${address.port}`);
+    try {
+      const connection = await transport.connect({
+        host: address.host,
+        port: address.port,
+        serverName,
+        tls,
+        clock,
+        log,
+        signal: this.#kill.signal,
+      });
+      const connectedAtMs = clock.now();
+      this.#epoch = Math.max(this.#epoch + 1, clock.wallNow());
+      const session = new EdgeSession({
+        connection,
+        hello: {
+          versions: SUPPORTED_VERSIONS,
+          features: SUPPORTED_FEATURES,
+          instance: this.#instance,
+          epoch: this.#epoch,
+          software: this.#options.software ?? "mcptun",
+          attempt: failures,
+          tunnels: this.#exposures.claims,
+        },
+        find: this.#exposures.find,
+        onWelcome: (tunnels, edge) => {
+          log.info("Connected to edge", { edge, tunnels: tunnels.join(" ") });
+          this.#tell("connected", edge);
+          if (tunnels.length > 0) this.#settleReady();
+          // What came up between hello and welcome.
+          const late = this.#exposures.claims.filter(({ name }) => !offered.has(name));
+          if (late.length > 0) session.claim(late);
+        },
+        onClaimed: (tunnels) => {
+          log.info("Tunnel registered", { tunnels: tunnels.join(" ") });
+          this.#settleReady();
+        },
+        onRefused: (refusal) => this.#refused(refusal, connection),
+        clock,
+        log,
+      });
+      const offered = new Set(this.#exposures.claims.map(({ name }) => name));
+      this.#session = session;
+      // A close that came during the dial has nothing to drain.
+      if (this.#stop.signal.aborted && this.#kill.signal.aborted) connection.close(0, "");
+      const end = await connection.closed;
+      this.#session = undefined;
+      this.#judgeEnd(end);
+      return clock.now() - connectedAtMs;
+    } catch (error) {
+      this.#session = undefined;
+      if (this.#stop.signal.aborted) return 0;
+      log.warn("Cannot connect to edge", {
+        address: `${address.host}:${address.port}`,
+        code: error instanceof TunnelError ? error.code : "INTERNAL",
+        error: error instanceof Error ? error.message : String(error),
+      });
+      if (error instanceof TunnelError && !error.facts.retry) this.#fatal = error;
+      return 0;
+    }
+  }
+
+  #refused(refusal: Refusal, connection: { close(code: number, reason: string): void }): void {
+    const { log } = this.#options;
+    const { code, reason, tunnel, retryAfterMs } = refusal;
+    log.warn("Edge refused", { code, reason, tunnel, retryAfterMs });
+    if (tunnel !== undefined) {
+      this.#exposures.refuse(refusal);
+      const all = this.#exposures.allRefused;
+      if (all === undefined) return;
+      this.#fatal = new TunnelError("REFUSED", all);
+    } else if (retryAfterMs === undefined) {
+      this.#fatal = new TunnelError("REFUSED", reason);
+    } else {
+      this.#retryAfterMs = retryAfterMs;
+    }
+    connection.close(0, "refused");
+  }
+
+  #judgeEnd(end: ConnectionEnd): void {
+    const { log } = this.#options;
+    if (this.#fatal !== undefined || this.#stop.signal.aborted) return;
+    const code = end.kind === "peer" ? errorCodeOfQuic(end.code) : undefined;
+    log.warn("Connection to edge ended", { kind: end.kind, code, reason: end.reason });
+    if (code === "REPLACED") {
+      this.#fatal = new TunnelError("REPLACED", "A newer rift with this credential took over");
+    }
+  }
+
+  #tell(state: RiftState, detail: string): void {
+    this.#options.onState?.(state, detail);
+  }
+}
+
+const DEFAULT_CONNECT_MS = 5_000;
+const DEFAULT_DRAIN_MS = 10_000;

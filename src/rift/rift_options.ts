@@ -1,0 +1,60 @@
+/** What the private role is given, as the types it needs itself. @module */
+
+import type { Clock } from "../clock.ts";
+import type { TunnelError } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import type { TlsMaterial, Transport } from "../transport/transport.ts";
+
+/** A tunnel and the private server behind it. */
+export interface Expose {
+  readonly tunnel: string;
+  /** `http:` or `https:`. For `mcp` the endpoint itself, for `http` the base of all targets. */
+  readonly upstream: string;
+  readonly protocol: "mcp" | "http";
+}
+
+/** What a rift is doing. */
+export type RiftState = "connecting" | "connected" | "waiting" | "closed";
+
+/** Options of `startRift`. */
+export interface RiftOptions {
+  readonly transport: Transport;
+  /** The edge's listener for rifts. */
+  readonly address: { readonly host: string; readonly port: number };
+  /** The name in the edge's certificate. */
+  readonly serverName: string;
+  readonly tls: TlsMaterial;
+  readonly exposes: readonly Expose[];
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** Unique for this process; a random one when not given. */
+  readonly instance?: string | undefined;
+  /** Name and version of the program, told to the edge. */
+  readonly software?: string | undefined;
+  /** Time to open a connection to an upstream, ms. Default 5 s. */
+  readonly upstreamConnectTimeoutMs?: number | undefined;
+  /** Time an upstream may take for the head of an answer, ms; 0, the default, is without end. */
+  readonly upstreamHeaderTimeoutMs?: number | undefined;
+  /** Time running exchanges are given on close, ms. Default 10 s. */
+  readonly drainMs?: number | undefined;
+  /** Between 0 and 1; for the spread of retries. */
+  readonly random?: (() => number) | undefined;
+  readonly onState?: ((state: RiftState, detail: string) => void) | undefined;
+}
+
+/** A running rift. */
+export interface Rift {
+  /** Settles at the first registration of any tunnel; rejects when the rift ends before. */
+  readonly ready: Promise<void>;
+  /** Settles when the rift has ended; never rejects. */
+  readonly closed: Promise<RiftEnd>;
+  /** Says goodbye, lets running exchanges finish for `drainMs`, then closes. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Why a rift ended. */
+export interface RiftEnd {
+  readonly reason: "closed" | "fatal";
+  readonly error?: TunnelError;
+}

@@ -1,0 +1,49 @@
+/** The headers of a request as its upstream gets them. Pure. @module */
+
+import type { RequestHead } from "../wire/head.ts";
+
+/**
+ * Flat pairs without `Host`, which the client of the upstream sets to the upstream's authority,
+ * without `Origin`, which names a page the edge has judged already, and with `X-Forwarded-*`.
+ *
+ * The edge has left out what is hop-by-hop; it is left out again here, since the upstream and its
+ * framing are the rift's to protect.
+ */
+export function upstreamHeaders(head: RequestHead): string[] {
+  const headers: string[] = [];
+  let forwardedFor = head.clientAddress;
+  for (let index = 0; index < head.headers.length; index += 2) {
+    const rawName = head.headers[index]!;
+    const value = head.headers[index + 1]!;
+    switch (rawName.toLowerCase()) {
+      case "host":
+      case "origin":
+      case "connection":
+      case "keep-alive":
+      case "proxy-connection":
+      case "te":
+      case "trailer":
+      case "transfer-encoding":
+      case "upgrade":
+      case "expect":
+      case "x-forwarded-host":
+      case "x-forwarded-proto":
+        continue;
+      case "x-forwarded-for":
+        // From the operator's own proxy: the edge passes on no other.
+        forwardedFor = `${value}, ${forwardedFor}`;
+        continue;
+      default:
+        headers.push(rawName, value);
+    }
+  }
+  headers.push(
+    "X-Forwarded-Host",
+    head.publicHost,
+    "X-Forwarded-Proto",
+    head.publicScheme,
+    "X-Forwarded-For",
+    forwardedFor,
+  );
+  return headers;
+}
