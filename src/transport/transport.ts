@@ -89,6 +89,12 @@ export interface TlsMaterial {
 export interface Listener {
   /** The bound address; `port` is the real one when 0 was asked for. */
   readonly address: { readonly host: string; readonly port: number };
+  /**
+   * The certificate of handshakes from now on; running connections keep theirs.
+   *
+   * @throws {TunnelError} `CREDENTIAL_INVALID`, and then the one before stays in use.
+   */
+  useTls(tls: TlsMaterial): void;
   /** Closes every connection and the socket. Idempotent. */
   close(): Promise<void>;
 }

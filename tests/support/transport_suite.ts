@@ -4,10 +4,13 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 
+import { systemClock } from "../../src/clock.ts";
 import { STREAM_QUEUE_BYTES } from "../../src/limits.ts";
+import { silentLogger } from "../../src/log.ts";
 import type { Stream, Transport } from "../../src/transport/transport.ts";
 import { CONNECTION_LOST_STREAM_CODE } from "../../src/transport/transport.ts";
-import { connectPair, echo, exchange, handler, sha256 } from "./connection_pair.ts";
+import { connectPair, echo, exchange, handler, sha256, testPki } from "./connection_pair.ts";
+import { makeTestPki } from "./test_pki.ts";
 
 /** Registers the suite for one transport. */
 export function transportSuite(name: string, makeTransport: () => Transport): void {
@@ -52,6 +55,31 @@ export function transportSuite(name: string, makeTransport: () => Transport): vo
 
       assert.equal(pair.edge.peerCertificates.length, 1);
       assert.equal(pair.rift.peerCertificates.length, 1);
+      pair.stop();
+    });
+
+    test("presents a renewed certificate to the next peer", async () => {
+      const transport = makeTransport();
+      const pair = await connectPair(transport);
+      const pki = await testPki();
+      const renewed = (await makeTestPki()).server;
+
+      pair.listener.useTls({ ...renewed, caPem: pki.caPem });
+
+      // The new certificate is of another CA: only a client of that CA takes it.
+      const dial = transport.connect({
+        host: "127.0.0.1",
+        port: pair.listener.address.port,
+        serverName: "mcptun-edge",
+        tls: { ...pki.client, caPem: renewed.caPem },
+        clock: systemClock,
+        log: silentLogger,
+        signal: new AbortController().signal,
+      });
+      const connection = await dial;
+
+      assert.notDeepEqual(connection.peerCertificates, pair.rift.peerCertificates);
+      connection.close(0, "");
       pair.stop();
     });
 

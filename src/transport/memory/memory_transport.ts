@@ -16,6 +16,7 @@ import type {
   ListenOptions,
   Stream,
   StreamHandler,
+  TlsMaterial,
   Transport,
 } from "../transport.ts";
 import { CONNECTION_LOST_STREAM_CODE } from "../transport.ts";
@@ -57,9 +58,11 @@ class MemoryListener implements Listener {
   readonly #connections = new Set<MemoryConnection>();
   readonly #onClose: () => void;
   #open = true;
+  #certPem: string;
 
   constructor(options: ListenOptions, port: number, onClose: () => void) {
     this.#options = options;
+    this.#certPem = options.tls.certPem;
     this.#onClose = onClose;
     this.address = { host: options.host, port };
     options.signal.addEventListener("abort", () => void this.close(), { once: true });
@@ -68,7 +71,7 @@ class MemoryListener implements Listener {
   connect(options: ConnectOptions): Connection {
     const number = ++connectionCount;
     const here = `${options.host}:${options.port}`;
-    const client = new MemoryConnection(`m${number}c`, here, this.#options.tls.certPem, 0);
+    const client = new MemoryConnection(`m${number}c`, here, this.#certPem, 0);
     const server = new MemoryConnection(`m${number}s`, `memory:${number}`, options.tls.certPem, 1);
     client.pair(server);
     server.pair(client);
@@ -80,6 +83,10 @@ class MemoryListener implements Listener {
       else server.close(0, "");
     });
     return client;
+  }
+
+  useTls(tls: TlsMaterial): void {
+    this.#certPem = tls.certPem;
   }
 
   close(): Promise<void> {

@@ -52,10 +52,17 @@ export class QuicEndpoint implements QuicConnectionOwner {
   #closed = false;
   #onEmpty: (() => void) | undefined;
   #nextNumber = 1;
+  #config: Config;
   readonly #emit = (bytes: Uint8Array, to: UdpAddress) => this.#socket?.send(bytes, to);
 
   constructor(options: QuicEndpointOptions) {
     this.#options = options;
+    this.#config = options.config;
+  }
+
+  /** The settings of connections from now on. */
+  useConfig(config: Config): void {
+    this.#config = config;
   }
 
   /** Gives the endpoint its socket; datagrams may come before. */
@@ -77,7 +84,7 @@ export class QuicEndpoint implements QuicConnectionOwner {
       id,
       socket.local,
       remote,
-      this.#options.config,
+      this.#config,
     );
     return this.#add(native, id, remote);
   }
@@ -185,7 +192,7 @@ export class QuicEndpoint implements QuicConnectionOwner {
     }
     const id = Buffer.from(header.dcid);
     const local = this.#socket!.local; // a datagram came, so there is a socket
-    const native = quiche.Connection.accept(id, originalId, local, from, this.#options.config);
+    const native = quiche.Connection.accept(id, originalId, local, from, this.#config);
     this.#add(native, id, from).receive(bytes, from);
   }
 

@@ -61,7 +61,11 @@ async function listen(open: OpenUdp, options: ListenOptions): Promise<Listener> 
   const close = () => endpoint.close(0, "the edge is closing");
   signal.addEventListener("abort", () => void close(), { once: true });
   if (signal.aborted) await close();
-  return { address: socket.local, close };
+  return {
+    address: socket.local,
+    useTls: (tls) => endpoint.useConfig(configFor("server", tls)),
+    close,
+  };
 }
 
 async function connect(open: OpenUdp, options: ConnectOptions): Promise<Connection> {
