@@ -47,6 +47,9 @@ export const ACK_DELAY_MS = 2;
 /** Datagrams received before an acknowledgement goes out without waiting. */
 export const ACK_EVERY_DATAGRAMS = 8;
 
+/** How often an edge looks whether its tunnel certificate must be renewed, ms. It is, a month ahead. */
+export const RENEWAL_CHECK_MS = 12 * 60 * 60 * 1_000;
+
 // --- Wire protocol (src/wire) ---
 
 /** Largest frame on the control stream, bytes. */

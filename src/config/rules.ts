@@ -1,5 +1,6 @@
 /** What must hold between keys: each rule reports the key to change and the ways to mend it. @module */
 
+import { MAX_TUNNELS_PER_RIFT } from "../limits.ts";
 import type { KeyPath } from "./key_locator.ts";
 import type { EdgeConfig, TunnelConfig } from "./config.ts";
 import type { FileValue } from "./schema.ts";
@@ -83,7 +84,11 @@ export function checkExposes(
   exposes: readonly (FileValue["rift"]["expose"][number] | undefined)[],
 ): Problem[] {
   const seen = new Set<string>();
-  return exposes.flatMap((expose, index) => {
+  const tooMany = exposes.length <= MAX_TUNNELS_PER_RIFT ? [] : [{
+    path: ["rift", "expose", MAX_TUNNELS_PER_RIFT],
+    text: `more than ${MAX_TUNNELS_PER_RIFT} tunnels on one rift (run a second rift for the rest)`,
+  }];
+  const repeated = exposes.flatMap((expose, index) => {
     if (expose === undefined) return [];
     const twice = seen.has(expose.tunnel);
     seen.add(expose.tunnel);
@@ -94,4 +99,5 @@ export function checkExposes(
       }]
       : [];
   });
+  return [...tooMany, ...repeated];
 }

@@ -106,6 +106,7 @@ function bare(host: string): string {
   return host.startsWith("[") ? host.slice(1, -1) : host;
 }
 
-const AUTHORITY = /^([a-z0-9_](?:[a-z0-9._-]{0,252}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\])(?::(\d{1,5}))?$/;
+const AUTHORITY =
+  /^([a-z0-9_](?:[a-z0-9._-]{0,252}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\])(?::(\d{1,5}))?$/;
 const LOOPBACK_NAMES: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
 const MAX_KEPT_NAMES = 64;

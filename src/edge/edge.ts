@@ -20,7 +20,8 @@ import {
   SPARE_CLIENT_SOCKETS,
 } from "../limits.ts";
 import { answerError } from "./answer.ts";
-import { HostTable, isLoopback, parseListen } from "./authority.ts";
+import type { Listener, TlsMaterial } from "../transport/transport.ts";
+import { HostTable, isLoopback, parseAuthority, parseListen } from "./authority.ts";
 import { BodyWatch } from "./body_watch.ts";
 import type { EdgeOptions, TunnelSettings } from "./edge_options.ts";
 import { rawErrorResponse } from "./error_response.ts";
@@ -39,6 +40,8 @@ export interface Edge {
   readonly tunnelAddress: { readonly host: string; readonly port: number };
   /** The URL a client uses for a tunnel. @throws {RangeError} For a tunnel that is not declared. */
   tunnelUrl(name: string): string;
+  /** The certificate that rifts are shown from now on. @throws {TunnelError} `CREDENTIAL_INVALID`. */
+  useTunnelTls(tls: TlsMaterial): void;
   status(): EdgeStatus;
   /** Settles when a rift serves the tunnel; rejects when `signal` aborts. */
   waitForTunnel(name: string, signal: AbortSignal): Promise<void>;
@@ -175,7 +178,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   // A public listener has a port: it is not a pipe.
   const port = (server.address() as AddressInfo).port;
   const hosts = new HostTable({ scheme, port, loopback }, config.hosts);
-  let listener;
+  let listener: Listener;
   try {
     frontDoor = new FrontDoor<ServedTunnel>({
       router: new Router(hosts, tunnels),
@@ -189,7 +192,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       tls: options.tls,
       clock,
       log,
-      signal: options.signal,
+      // Not `options.signal`: running exchanges must be able to finish first.
+      signal: new AbortController().signal,
       onConnection: (connection) => void new RiftSession(sessionContext, connection),
     });
   } catch (error) {
@@ -238,9 +242,15 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     tunnelUrl(name) {
       const settings = sessionContext.tunnels.get(name);
       if (settings === undefined) throw new RangeError(`No tunnel is named "${name}"`);
-      const base = settings.host === undefined ? authority : `${settings.host}:${port}`;
+      const { host } = settings;
+      const base = host === undefined
+        ? authority
+        : parseAuthority(host)?.port === undefined
+        ? `${host}:${port}`
+        : host;
       return `${scheme}://${base}${settings.path}`;
     },
+    useTunnelTls: (tls) => tunnelListener.useTls(tls),
     status: () => ({
       clientSockets: sockets.size,
       exchanges,

@@ -6,7 +6,12 @@
 
 import type { Clock, Timer } from "../clock.ts";
 import { errorCodeOfQuic, quicOf, TunnelError } from "../errors.ts";
-import { HEARTBEAT_MS, HELLO_TIMEOUT_MS, MAX_MISSED_HEARTBEATS, REFUSAL_RETRY_MS } from "../limits.ts";
+import {
+  HEARTBEAT_MS,
+  HELLO_TIMEOUT_MS,
+  MAX_MISSED_HEARTBEATS,
+  REFUSAL_RETRY_MS,
+} from "../limits.ts";
 import type { Logger } from "../log.ts";
 import type { Connection, Stream, StreamHandler } from "../transport/transport.ts";
 import { encodeControl } from "../wire/control.ts";
@@ -179,8 +184,12 @@ export class RiftSession implements RiftLink, StreamHandler {
     try {
       verified = await this.#context.verifyRift(this.connection.peerCertificates);
     } catch (error) {
-      if (error instanceof TunnelError) return this.#refuse("credential", error.message, undefined);
-      this.#log.error("Cannot verify rift", { error: String(error) });
+      // With a cause it is the edge's own state that cannot be read, not the credential.
+      if (error instanceof TunnelError && error.cause === undefined) {
+        return this.#refuse("credential", error.message, undefined);
+      }
+      const cause = error instanceof Error ? error.cause ?? error : error;
+      this.#log.error("Cannot verify rift", { error: String(cause) });
       return this.#refuse("credential", "The credential cannot be checked now", REFUSAL_RETRY_MS);
     }
     if (this.#state !== "verifying") return;

@@ -2,7 +2,7 @@
  * Connections to one private server.
  *
  * `undici`'s dispatch, with its callbacks, is the cheapest client there is for Node that keeps
- * connections (docs/decisions/undici.md). It never repeats a request it has begun to write.
+ * connections (docs/decisions/0016-undici.md). It never repeats a request it has begun to write.
  *
  * @module
  */

@@ -37,6 +37,13 @@ export function openDenoUdp(options: UdpOptions): Promise<UdpSocket> {
   }
   let open = true;
   let failures = 0;
+  let unsent = 0;
+  let onAllSent: (() => void) | undefined;
+  // Also after a failed send: a lost datagram is the network's business.
+  const sent = () => {
+    unsent -= 1;
+    if (unsent === 0) onAllSent?.();
+  };
 
   const receive = async () => {
     const buffer = new Uint8Array(65_536);
@@ -64,21 +71,21 @@ export function openDenoUdp(options: UdpOptions): Promise<UdpSocket> {
     local: { host: socket.addr.hostname, port: socket.addr.port },
     send(bytes, to) {
       if (!open) return;
-      socket.send(bytes, { transport: "udp", hostname: to.host, port: to.port }).catch(ignore);
+      unsent += 1;
+      socket.send(bytes, { transport: "udp", hostname: to.host, port: to.port })
+        .then(sent, sent);
     },
-    close() {
-      if (open) {
-        open = false;
-        socket.close();
-      }
-      return Promise.resolve();
+    async close() {
+      if (!open) return;
+      open = false;
+      // A datagram that still waits would go down with the socket, and with it the news of the end.
+      if (unsent > 0) await new Promise<void>((resolve) => onAllSent = resolve);
+      socket.close();
     },
   });
 }
 
 const MAX_RECEIVE_FAILURES = 16;
-
-const ignore = () => {};
 
 function withNodeCode(error: unknown): unknown {
   const name = (error as Error).name;

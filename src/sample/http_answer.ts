@@ -11,12 +11,13 @@ import type { ServerResponse } from "node:http";
 export async function sendAnswer(response: ServerResponse, answer: Response): Promise<void> {
   response.writeHead(answer.status, Object.fromEntries(answer.headers));
   response.flushHeaders();
-  if (answer.body === null) {
+  const body: ReadableStream<Uint8Array> | null = answer.body;
+  if (body === null) {
     response.end();
     return;
   }
 
-  const reader = answer.body.getReader();
+  const reader = body.getReader();
   const gone = () => {
     // A body that already failed rejects here too; the reading loop below has seen it.
     reader.cancel().catch(() => undefined);

@@ -7,15 +7,8 @@
  * @module
  */
 
-import { McpServer } from "@modelcontextprotocol/server";
-import { type Clock, systemClock } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
-import { guide } from "./guide.ts";
-import { startMcpHost } from "./mcp_host.ts";
-import { notebook } from "./notebook.ts";
-import { streamingTools } from "./streaming_tools.ts";
-import { textTools } from "./text_tools.ts";
-import { timeTools } from "./time_tools.ts";
 
 /** Where a sample server listens and what it is given. */
 export interface SampleServerOptions {
@@ -41,31 +34,7 @@ export interface SampleServer {
  * @throws {TunnelError} `ADDRESS_IN_USE` when the port is taken, `ABORTED` when `signal` already is.
  */
 export async function startSampleServer(options: SampleServerOptions): Promise<SampleServer> {
-  const clock = options.clock ?? systemClock;
-  const registrars = [textTools(), timeTools(clock), streamingTools(clock), guide()];
-  const addNotebook = notebook();
-
-  const host = await startMcpHost({
-    port: options.port,
-    log: options.log,
-    signal: options.signal,
-    createServer(_era, bus) {
-      const server = new McpServer(
-        { name: "mcptun-sample", title: "mcptun sample server", version: "0.1.0" },
-        {
-          capabilities: {
-            logging: {},
-            resources: { subscribe: true, listChanged: true },
-            tools: { listChanged: true },
-            prompts: { listChanged: true },
-          },
-          instructions: "Sample server of mcptun. Read sample://welcome first.",
-        },
-      );
-      for (const register of registrars) register(server);
-      addNotebook(server, bus);
-      return server;
-    },
-  });
-  return { url: host.url, close: () => host.close() };
+  // Loading the MCP library takes about 300 ms, which no other command has to pay.
+  const { openSampleServer } = await import("./sample_parts.ts");
+  return await openSampleServer(options);
 }

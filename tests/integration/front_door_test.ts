@@ -2,11 +2,21 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
 import { after, before, test } from "node:test";
 
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
-import { answerJson, ask, startServer, type TestServer } from "../support/http_probe.ts";
+import { SERVER_NAME } from "../../src/identity/tunnel_ca.ts";
+import {
+  answerJson,
+  ask,
+  readAnswer,
+  startServer,
+  type TestServer,
+} from "../support/http_probe.ts";
 import { RawClient, rawRequest } from "../support/raw_http.ts";
+import { makeTestPki } from "../support/test_pki.ts";
 import { type Bench, MCP_TUNNEL, startBench, WEB_TUNNEL } from "../support/tunnel_bench.ts";
 
 const NO_TLS = { caPem: "", certPem: "", keyPem: "" };
@@ -87,7 +97,12 @@ const REFUSED: readonly (readonly [name: string, request: string, status: number
       421,
       "HOST_REFUSED",
     ],
-    ["loopback on another port", "GET /web HTTP/1.1\r\nHost: localhost:1\r\n\r\n", 421, "HOST_REFUSED"],
+    [
+      "loopback on another port",
+      "GET /web HTTP/1.1\r\nHost: localhost:1\r\n\r\n",
+      421,
+      "HOST_REFUSED",
+    ],
     ["user info in Host", "GET /web HTTP/1.1\r\nHost: a@{host}\r\n\r\n", 421, "HOST_REFUSED"],
     [
       "the wrong port of a name with a port",
@@ -114,12 +129,22 @@ const REFUSED: readonly (readonly [name: string, request: string, status: number
     ["an encoded slash", "GET /web/a%2fb HTTP/1.1\r\nHost: {host}\r\n\r\n", 400, "BAD_REQUEST"],
     ["an encoded backslash", "GET /web/a%5Cb HTTP/1.1\r\nHost: {host}\r\n\r\n", 400, "BAD_REQUEST"],
     ["a backslash", "GET /web/a\\b HTTP/1.1\r\nHost: {host}\r\n\r\n", 400, "BAD_REQUEST"],
-    ["dots with a parameter", "GET /web/..;/x HTTP/1.1\r\nHost: {host}\r\n\r\n", 400, "BAD_REQUEST"],
+    [
+      "dots with a parameter",
+      "GET /web/..;/x HTTP/1.1\r\nHost: {host}\r\n\r\n",
+      400,
+      "BAD_REQUEST",
+    ],
     ["an empty segment", "GET //web HTTP/1.1\r\nHost: {host}\r\n\r\n", 400, "BAD_REQUEST"],
     ["a fragment", "GET /web#x HTTP/1.1\r\nHost: {host}\r\n\r\n", 400, "BAD_REQUEST"],
     ["a path of no tunnel", "GET /other HTTP/1.1\r\nHost: {host}\r\n\r\n", 404, "NO_ROUTE"],
     ["a longer name", "GET /webb HTTP/1.1\r\nHost: {host}\r\n\r\n", 404, "NO_ROUTE"],
-    ["a path below an MCP tunnel", "GET /code/mcp/ HTTP/1.1\r\nHost: {host}\r\n\r\n", 404, "NO_ROUTE"],
+    [
+      "a path below an MCP tunnel",
+      "GET /code/mcp/ HTTP/1.1\r\nHost: {host}\r\n\r\n",
+      404,
+      "NO_ROUTE",
+    ],
     ["another case of a path", "GET /code/MCP HTTP/1.1\r\nHost: {host}\r\n\r\n", 404, "NO_ROUTE"],
     [
       "a tunnel with its own host at the edge's",
@@ -200,7 +225,12 @@ const REFUSED: readonly (readonly [name: string, request: string, status: number
       400,
       "BAD_REQUEST",
     ],
-    ["a bare LF in a header", "GET /web HTTP/1.1\r\nHost: {host}\r\nX: a\n b\r\n\r\n", 400, "BAD_REQUEST"],
+    [
+      "a bare LF in a header",
+      "GET /web HTTP/1.1\r\nHost: {host}\r\nX: a\n b\r\n\r\n",
+      400,
+      "BAD_REQUEST",
+    ],
     ["a space before the colon", "GET /web HTTP/1.1\r\nHost : {host}\r\n\r\n", 400, "BAD_REQUEST"],
     [
       "too many headers",
@@ -396,6 +426,31 @@ test("An edge refuses to serve plain HTTP to other machines", async () => {
   await assert.rejects(startBench({ makeTransport, config: { listen: "0.0.0.0:0" } }), {
     code: "CONFIG_INVALID",
   });
+});
+
+test("An edge with a certificate serves HTTPS and says so to the upstream", async () => {
+  const { server, caPem } = await makeTestPki();
+  const makeTransport = () =>
+    Promise.resolve({ transport: memoryTransport(), serverTls: NO_TLS, clientTls: NO_TLS });
+  const secure = await startBench({ makeTransport, edge: { publicTls: server } });
+  try {
+    await secure.rift([{ tunnel: "web", upstream: upstream.url, protocol: "http" }]).ready;
+    const request = httpsRequest(secure.edge.tunnelUrl("web"), {
+      ca: caPem,
+      servername: SERVER_NAME,
+      agent: false,
+    });
+    request.end();
+    const [message]: IncomingMessage[] = await once(request, "response");
+    assert.ok(message);
+    const answer = await readAnswer(message);
+
+    assert.equal(answer.status, 200);
+    assert.equal(JSON.parse(String(answer.body))["x-forwarded-proto"], "https");
+    assert.match(secure.edge.url, /^https:/);
+  } finally {
+    await secure.close();
+  }
 });
 
 test("An edge says which address is in use", async () => {

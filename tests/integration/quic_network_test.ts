@@ -134,6 +134,23 @@ test("an unknown version gets version negotiation, and garbage gets silence", as
   pair.stop();
 });
 
+test("a close right after the handshake arrives, and costs a handful of datagrams", async () => {
+  // The client is done one flight before it knows that the server is: the close must wait for it.
+  const network = simulatedNetwork({ seed: 14 });
+  const { openUdp } = network;
+  let closed = 0;
+  for (let round = 0; round < 50; round++) {
+    const pair = await connectPair(quicTransport({ openUdp }));
+    const before = network.counts.sent;
+    pair.rift.close(0x03, "refused");
+    const end = await pair.edge.closed;
+    if (end.kind === "peer" && end.code === 0x03 && network.counts.sent - before < 20) closed += 1;
+    pair.stop();
+  }
+
+  assert.equal(closed, 50);
+});
+
 test("an edge that does not answer is reported with what to look at", async () => {
   const pki = await testPki();
   const network = simulatedNetwork({ seed: 13 });

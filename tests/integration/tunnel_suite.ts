@@ -1,14 +1,10 @@
-/** What a tunnel must do, whatever carries it. Called once per transport. @module */
+/** What a tunnel must do with an exchange, whatever carries it. Called once per transport. @module */
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
-import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { createServer as createTcpServer } from "node:net";
-import type { AddressInfo } from "node:net";
-import { test } from "node:test";
+import type { ServerResponse } from "node:http";
 
-import type { TlsMaterial, Transport } from "../../src/transport/transport.ts";
 import {
   answerJson,
   ask,
@@ -16,59 +12,21 @@ import {
   openRequest,
   patternBytes,
   readAnswer,
-  readBody,
   sha256,
-  startServer,
-  type TestServer,
 } from "../support/http_probe.ts";
-import { rawRequest } from "../support/raw_http.ts";
-import { type Bench, MCP_TUNNEL, startBench, WEB_TUNNEL } from "../support/tunnel_bench.ts";
-
-/** One transport for both sides, with certificates that fit. */
-export interface TestTransport {
-  readonly transport: Transport;
-  readonly serverTls: TlsMaterial;
-  readonly clientTls: TlsMaterial;
-}
+import {
+  answerAfterBody,
+  echoBody,
+  echoHash,
+  errorCode,
+  type SuiteOptions,
+  tunnelContext,
+  waitFor,
+} from "../support/tunnel_context.ts";
 
 /** Declares the whole suite. */
-export function tunnelSuite(
-  { name, makeTransport }: {
-    readonly name: string;
-    readonly makeTransport: () => Promise<TestTransport>;
-  },
-): void {
-  const behavior = (text: string, run: () => Promise<void>): void => {
-    test(`A tunnel over ${name} ${text}`, { timeout: 60_000 }, run);
-  };
-
-  /** An upstream, an edge and a rift with both tunnels, ended in any case. */
-  async function withTunnel(
-    listener: RequestListener,
-    run: (tunnel: { url: string; mcpUrl: string; bench: Bench; upstream: TestServer }) => Promise<
-      void
-    >,
-    options: Partial<Parameters<typeof startBench>[0]> = {},
-  ): Promise<void> {
-    const upstream = await startServer(listener);
-    const bench = await startBench({ makeTransport, ...options });
-    try {
-      const rift = bench.rift([
-        { tunnel: "web", upstream: `${upstream.url}/base`, protocol: "http" },
-        { tunnel: "code", upstream: `${upstream.url}/mcp`, protocol: "mcp" },
-      ]);
-      await rift.ready;
-      await run({
-        url: bench.edge.tunnelUrl("web"),
-        mcpUrl: bench.edge.tunnelUrl("code"),
-        bench,
-        upstream,
-      });
-    } finally {
-      await bench.close();
-      await upstream.close();
-    }
-  }
+export function tunnelSuite(options: SuiteOptions): void {
+  const { behavior, withTunnel } = tunnelContext(options);
 
   // --- Bodies ---
 
@@ -97,13 +55,12 @@ export function tunnelSuite(
   });
 
   behavior("keeps a request's length when it is small, and a chunked one whole", async () => {
-    await withTunnel(async (request, response) => {
-      const body = await readBody(request);
-      answerJson(response, { length: request.headers["content-length"], body: String(body) });
+    await withTunnel((request, response) => {
+      answerAfterBody(request, response, (body) => [request.headers["content-length"], body]);
     }, async ({ url }) => {
       const answer = await ask(url, { method: "POST", body: "hello" });
 
-      assert.deepEqual(JSON.parse(String(answer.body)), { length: "5", body: "hello" });
+      assert.deepEqual(JSON.parse(String(answer.body)), ["5", "hello"]);
     });
   });
 
@@ -343,9 +300,8 @@ export function tunnelSuite(
   });
 
   behavior("carries bodies on DELETE, and GET without one", async () => {
-    await withTunnel(async (request, response) => {
-      const body = await readBody(request);
-      answerJson(response, [request.method, String(body)]);
+    await withTunnel((request, response) => {
+      answerAfterBody(request, response, (body) => [request.method, body]);
     }, async ({ url }) => {
       const withBody = await ask(url, { method: "DELETE", body: "gone" });
       const without = await ask(url, { method: "DELETE" });
@@ -416,6 +372,30 @@ export function tunnelSuite(
     });
   });
 
+  behavior("stays whole when clients go away at any moment", async () => {
+    await withTunnel(echoBody, async ({ url, bench }) => {
+      const body = patternBytes(20_000);
+      let ended = 0;
+      for (let round = 0; round < 10; round++) {
+        const requests = Array.from({ length: 20 }, (_, index) => {
+          const controller = new AbortController();
+          const asked = ask(url, { method: "POST", body, signal: controller.signal });
+          setTimeout(() => controller.abort(), index / 2);
+          return asked.then((answer) => answer.body.length, () => -1);
+        });
+        for (const length of await Promise.all(requests)) {
+          assert.ok(length === -1 || length === body.length);
+          ended++;
+        }
+      }
+      assert.equal(ended, 200);
+      await waitFor(() => bench.edge.status().exchanges === 0);
+      const after = await ask(url, { method: "POST", body });
+
+      assert.equal(sha256(after.body), sha256(body));
+    });
+  });
+
   behavior("shows the client that an answer was cut", async () => {
     let cut: (() => void) | undefined;
     await withTunnel((request, response) => {
@@ -437,20 +417,23 @@ export function tunnelSuite(
     });
   });
 
-  behavior("answers 502 when the upstream breaks off before its answer, and asks once", async () => {
-    let calls = 0;
-    await withTunnel((request, response) => {
-      if (request.method === "OPTIONS") return void response.end();
-      calls++;
-      request.socket.destroy();
-    }, async ({ mcpUrl }) => {
-      const answer = await ask(mcpUrl, { method: "POST", body: "{}" });
+  behavior(
+    "answers 502 when the upstream breaks off before its answer, and asks once",
+    async () => {
+      let calls = 0;
+      await withTunnel((request, response) => {
+        if (request.method === "OPTIONS") return void response.end();
+        calls++;
+        request.socket.destroy();
+      }, async ({ mcpUrl }) => {
+        const answer = await ask(mcpUrl, { method: "POST", body: "{}" });
 
-      assert.equal(answer.status, 502);
-      assert.equal(errorCode(answer.body), "UPSTREAM_FAILED");
-      assert.equal(calls, 1);
-    });
-  });
+        assert.equal(answer.status, 502);
+        assert.equal(errorCode(answer.body), "UPSTREAM_FAILED");
+        assert.equal(calls, 1);
+      });
+    },
+  );
 
   behavior("holds a fast upstream back for a slow reader", async () => {
     const total = 64 * 1_024 * 1_024;
@@ -487,314 +470,4 @@ export function tunnelSuite(
       assert.equal(received, total);
     });
   });
-
-  // --- Without an upstream or a rift ---
-
-  behavior("answers 503 with Retry-After while no rift is connected", async () => {
-    const bench = await startBench({ makeTransport });
-    try {
-      const answer = await ask(bench.edge.tunnelUrl("code"), { method: "POST", body: "{}" });
-
-      assert.equal(answer.status, 503);
-      assert.match(String(answer.headers["retry-after"]), /^\d+$/);
-      assert.deepEqual(JSON.parse(String(answer.body)), {
-        jsonrpc: "2.0",
-        id: null,
-        error: {
-          code: -32_603,
-          message: "No rift is connected",
-          data: { code: "TUNNEL_OFFLINE" },
-        },
-      });
-    } finally {
-      await bench.close();
-    }
-  });
-
-  behavior("is registered only once its upstream answers", async () => {
-    const port = await freePort();
-    const bench = await startBench({ makeTransport });
-    let upstream: TestServer | undefined;
-    try {
-      const rift = bench.rift([
-        { tunnel: "web", upstream: `http://127.0.0.1:${port}/`, protocol: "http" },
-      ], { random: () => 0 });
-      await waitFor(() => bench.edge.status().tunnels.length > 0);
-      const before = await ask(bench.edge.tunnelUrl("web"));
-      upstream = await startServer(echoBody, port);
-      await rift.ready;
-      const after = await ask(bench.edge.tunnelUrl("web"), { method: "POST", body: "up" });
-
-      assert.equal(before.status, 503);
-      assert.equal(String(after.body), "up");
-    } finally {
-      await bench.close();
-      await upstream?.close();
-    }
-  });
-
-  behavior("answers 502 while its upstream is down, and works again after", async () => {
-    await withTunnel(echoBody, async ({ mcpUrl, upstream }) => {
-      await upstream.close();
-      const down = await ask(mcpUrl, { method: "POST", body: "1" });
-      const again = await startServer(echoBody, upstream.port);
-      const up = await ask(mcpUrl, { method: "POST", body: "2" });
-      await again.close();
-
-      assert.equal(down.status, 502);
-      assert.equal(errorCode(down.body), "UPSTREAM_UNREACHABLE");
-      assert.equal(String(up.body), "2");
-    });
-  });
-
-  behavior("fails running exchanges and serves new ones when its rift is replaced", async () => {
-    const hanging = deferred<void>();
-    await withTunnel((request, response) => {
-      if (request.url === "/mcp?hang") return hanging.resolve();
-      echoBody(request, response);
-    }, async ({ mcpUrl, bench, upstream }) => {
-      const cut = ask(`${mcpUrl}?hang`, { method: "POST", body: "x" });
-      await hanging.promise;
-      const newer = bench.rift([
-        { tunnel: "code", upstream: `${upstream.url}/mcp`, protocol: "mcp" },
-      ]);
-      await newer.ready;
-      const answer = await ask(mcpUrl, { method: "POST", body: "new" });
-      const failed = await cut;
-
-      assert.equal(String(answer.body), "new");
-      assert.equal(failed.status, 502);
-      assert.match(String(failed.body), /outcome is unknown/);
-    });
-  });
-
-  behavior("ends a rift for good when a newer one with its credential takes over", async () => {
-    const upstream = await startServer(echoBody);
-    const bench = await startBench({ makeTransport });
-    const exposes = [{ tunnel: "web", upstream: upstream.url, protocol: "http" }] as const;
-    try {
-      const older = bench.rift(exposes);
-      await older.ready;
-      const newer = bench.rift(exposes);
-      await newer.ready;
-      const end = await older.closed;
-
-      assert.equal(end.reason, "fatal");
-      assert.equal(end.error?.code, "REPLACED");
-    } finally {
-      await bench.close();
-      await upstream.close();
-    }
-  });
-
-  behavior("comes back by itself when the edge restarts", async () => {
-    const upstream = await startServer(echoBody);
-    const { transport, serverTls, clientTls } = await makeTransport();
-    const shared = () => Promise.resolve({ transport, serverTls, clientTls });
-    const first = await startBench({ makeTransport: shared });
-    const { port } = first.edge.tunnelAddress;
-    const states: string[] = [];
-    const rift = first.rift(
-      [{ tunnel: "web", upstream: upstream.url, protocol: "http" }],
-      {
-        signal: new AbortController().signal,
-        random: () => 0.1,
-        onState: (state) => states.push(state),
-      },
-    );
-    try {
-      await rift.ready;
-      await first.edge.close();
-      const second = await startBench({
-        makeTransport: shared,
-        config: { tunnelListen: `127.0.0.1:${port}` },
-      });
-      try {
-        await second.edge.waitForTunnel("web", AbortSignal.timeout(30_000));
-        const answer = await ask(second.edge.tunnelUrl("web"), { method: "POST", body: "back" });
-
-        assert.equal(String(answer.body), "back");
-        assert.ok(states.filter((state) => state === "connected").length >= 2);
-      } finally {
-        await rift.close();
-        await second.close();
-      }
-    } finally {
-      await first.close();
-      await upstream.close();
-    }
-  });
-
-  behavior("lets a running exchange finish when its rift drains", async () => {
-    const begun = deferred<ServerResponse>();
-    const upstream = await startServer((request, response) => {
-      if (request.method === "OPTIONS") return void response.end();
-      begun.resolve(response);
-    });
-    const bench = await startBench({ makeTransport });
-    try {
-      const rift = bench.rift([{ tunnel: "web", upstream: upstream.url, protocol: "http" }], {
-        drainMs: 10_000,
-      });
-      await rift.ready;
-      const asked = ask(bench.edge.tunnelUrl("web"));
-      const response = await begun.promise;
-      const closed = rift.close();
-      await waitFor(() => bench.edge.status().tunnels[0]?.rifts.length === 0);
-      const refused = await ask(bench.edge.tunnelUrl("web"));
-      response.end("finished");
-      const answer = await asked;
-      await closed;
-
-      assert.equal(refused.status, 503);
-      assert.equal(String(answer.body), "finished");
-    } finally {
-      await bench.close();
-      await upstream.close();
-    }
-  });
-
-  // --- Refusals ---
-
-  behavior("is refused with the reason when it may not claim its tunnels", async () => {
-    const upstream = await startServer(echoBody);
-    const cases = [
-      ["web", "http", () => false, /does not allow tunnel "web"/],
-      ["none", "http", () => true, /"none" is not declared/],
-      ["code", "http", () => true, /declared with protocol "mcp"/],
-    ] as const;
-    let count = 0;
-    for (const [tunnel, protocol, mayClaim, reason] of cases) {
-      const bench = await startBench({
-        makeTransport,
-        edge: { verifyRift: () => Promise.resolve({ name: "r", serial: "02", mayClaim }) },
-      });
-      const rift = bench.rift([{ tunnel, upstream: upstream.url, protocol }]);
-      const end = await rift.closed;
-      await assert.rejects(rift.ready, { code: "REFUSED" });
-      await bench.close();
-
-      assert.equal(end.reason, "fatal");
-      assert.equal(end.error?.code, "REFUSED");
-      assert.match(end.error?.message ?? "", reason);
-      count++;
-    }
-    assert.equal(count, cases.length);
-    await upstream.close();
-  });
-
-  behavior("refuses more exchanges than a tunnel may have", async () => {
-    const begun = deferred<ServerResponse>();
-    await withTunnel((request, response) => {
-      if (request.method === "OPTIONS") return void response.end();
-      begun.resolve(response);
-    }, async ({ url }) => {
-      const running = ask(url);
-      const response = await begun.promise;
-      const refused = await ask(url);
-      response.end("done");
-      const answer = await running;
-
-      assert.equal(refused.status, 503);
-      assert.match(String(refused.body), /the limit is 1/);
-      assert.equal(String(answer.body), "done");
-    }, { config: { maxExchanges: 1 } });
-  });
-
-  behavior("refuses a body above the limit, told or counted", async () => {
-    let finished = 0;
-    await withTunnel((request, response) => {
-      request.on("error", () => {});
-      request.resume();
-      request.on("end", () => {
-        if (request.method === "POST") finished++;
-        response.end();
-      });
-    }, async ({ url }) => {
-      const host = new URL(url).host;
-      const told = await rawRequest(
-        url,
-        `POST /web HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 1025\r\n\r\n`,
-      );
-      const chunk = `400\r\n${"x".repeat(1_024)}\r\n`;
-      const counted = await rawRequest(
-        url,
-        `POST /web HTTP/1.1\r\nHost: ${host}\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}${chunk}`,
-      );
-
-      for (const answer of [told, counted]) {
-        assert.equal(answer.status, 413);
-        assert.match(answer.body, /the limit is 1024 bytes/);
-        assert.equal(answer.headers.get("connection"), "close");
-      }
-      assert.equal(finished, 0);
-    }, { config: { maxBodyBytes: 1_024 } });
-  });
-
-  behavior("refuses a body that makes no progress", async () => {
-    await withTunnel(echoBody, async ({ url }) => {
-      const host = new URL(url).host;
-      const answer = await rawRequest(
-        url,
-        `POST /web HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 10\r\n\r\nhalf`,
-      );
-
-      assert.equal(answer.status, 408);
-      assert.match(answer.body, /the limit is 200 ms without progress/);
-    }, { config: { bodyTimeoutMs: 200 } });
-  });
-
-  behavior("sends comments between the events of a silent stream, if asked to", async () => {
-    await withTunnel((request, response) => {
-      if (request.method === "OPTIONS") return void response.end();
-      response.writeHead(200, { "content-type": "text/event-stream" });
-      response.write("data: one\n\n");
-    }, async ({ mcpUrl }) => {
-      const { request, response } = openRequest(mcpUrl);
-      request.end();
-      const message = await response;
-      let text = "";
-      message.on("data", (chunk: Buffer) => text += String(chunk));
-      message.on("error", () => {});
-      await waitFor(() => text.endsWith(":\n\n:\n\n"));
-      request.destroy();
-
-      assert.ok(text.startsWith("data: one\n\n:\n\n"));
-    }, { tunnels: [WEB_TUNNEL, { ...MCP_TUNNEL, sseKeepaliveMs: 20 }] });
-  });
-}
-
-/** Answers with the body of the request, and its hash in a header. */
-function echoHash(request: IncomingMessage, response: ServerResponse): void {
-  void readBody(request).then((body) => {
-    response.writeHead(200, { "x-request-hash": sha256(body) });
-    for (let at = 0; at < body.length; at += 50_021) response.write(body.subarray(at, at + 50_021));
-    response.end();
-  });
-}
-
-/** Answers with the body of the request, with its length. */
-function echoBody(request: IncomingMessage, response: ServerResponse): void {
-  readBody(request).then((body) => {
-    response.writeHead(200, { "content-length": String(body.length) });
-    response.end(body);
-  }, () => response.destroy());
-}
-
-function errorCode(body: Buffer): string {
-  return JSON.parse(String(body)).error.data.code;
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  // A TCP server has a port.
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-/** Polls a condition that has no event of its own; the test's own timeout bounds it. */
-async function waitFor(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }

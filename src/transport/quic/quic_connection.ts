@@ -28,7 +28,9 @@ import type { UdpAddress } from "../../runtime/udp_socket.ts";
 import type { Connection, ConnectionEnd, Stream, StreamHandler } from "../transport.ts";
 import { CONNECTION_LOST_STREAM_CODE } from "../transport.ts";
 import type { NativeConnection, Role } from "./native.ts";
-import { nameOfTransportError, quiche } from "./native.ts";
+import { nextSlot, takeSlot } from "./datagram_slab.ts";
+import { quiche } from "./native.ts";
+import { codeIn, endOf, REASON_BYTES } from "./native_end.ts";
 import { QuicStream } from "./quic_stream.ts";
 import { StreamIds } from "./stream_ids.ts";
 
@@ -39,8 +41,13 @@ const SWEEP_MS_PER_STREAM = 0.01;
 const SWEEP_MIN_MS = 2;
 /** Datagrams one connection sends in one turn, so that a burst does not overrun a socket buffer. */
 const BURST_DATAGRAMS = 64;
+/** How long a close waits for the server's first packet after the handshake, ms. */
+const UNCONFIRMED_CLOSE_MS = 500;
+/** Datagrams sent for a close at a time. */
+const CLOSING_DATAGRAMS = 2;
+/** How long a closed connection still answers, ms, when the native object knows no end of it. */
+const CLOSING_MS = 3_000;
 const READ_BUFFER_BYTES = 65_536;
-const REASON_BYTES = 100;
 /** Bytes read before the peer is told that its window is open again without waiting. */
 const WINDOW_UPDATE_BYTES = 131_072;
 
@@ -102,6 +109,12 @@ export class QuicConnection implements Connection {
   #nativeDeadlineMs = Infinity;
   #keepAliveDeadlineMs = Infinity;
   #handshakeDeadlineMs: number;
+  #retireDeadlineMs = Infinity;
+  /** The server has shown that it finished the handshake; at the server that is being established. */
+  #confirmed: boolean;
+  #pendingClose:
+    | { readonly code: number; readonly reason: string; readonly atMs: number }
+    | undefined;
 
   constructor(options: QuicConnectionOptions) {
     this.#native = options.native;
@@ -117,6 +130,7 @@ export class QuicConnection implements Connection {
     this.#peerIds = new StreamIds(options.role === "client" ? 1 : 0);
     this.#handshakeDeadlineMs = options.clock.now() + HANDSHAKE_TIMEOUT_MS;
     this.#mustSend = true;
+    this.#confirmed = options.role === "server";
     let settle!: (end: ConnectionEnd) => void;
     this.closed = new Promise((resolve) => settle = resolve);
     this.#settle = settle;
@@ -155,11 +169,8 @@ export class QuicConnection implements Connection {
 
   close(code: number, reason: string): void {
     if (this.#end !== undefined) return;
-    const bytes = Buffer.from(reason).subarray(0, REASON_BYTES);
-    this.#callNative(() => this.#native.close(true, code, bytes));
+    this.#closeNative(code, reason);
     this.#finish({ kind: "local", code, reason });
-    this.#mustSend = true;
-    this.#owner.schedule(this);
   }
 
   // --- For the streams ---
@@ -197,6 +208,7 @@ export class QuicConnection implements Connection {
   /** Takes one datagram. `bytes` are decrypted in place. Never throws. */
   receive(bytes: Uint8Array, from: UdpAddress): void {
     if (this.#retired) return;
+    const first = bytes[0] ?? 0; // read before the header is decrypted in place
     this.#unacknowledged += 1;
     this.#mustRead = true;
     try {
@@ -207,6 +219,8 @@ export class QuicConnection implements Connection {
       this.#log.debug("Packet refused", { connection: this.id, cause: (error as Error).message });
       this.#mustSend = true;
     }
+    // RFC 9000, 17.3: after the handshake, packets have a short header, with the top bit clear.
+    if ((first & 0x80) === 0 && this.#established) this.#confirmed = true;
     this.#owner.schedule(this);
   }
 
@@ -220,7 +234,9 @@ export class QuicConnection implements Connection {
     if (this.#retired) return Infinity;
     const now = this.#clock.now();
     this.#runTimers(now);
-    if (!this.#established || this.#end !== undefined) this.#mustSend = true;
+    if (this.#unacknowledged > 0 && (!this.#established || this.#end !== undefined)) {
+      this.#mustSend = true;
+    }
     this.#observe();
     if (this.#established && this.#end === undefined) {
       if (this.#mustRead) this.#read(now);
@@ -245,9 +261,15 @@ export class QuicConnection implements Connection {
     if (now >= this.#ackDeadlineMs) this.#mustSend = true;
     if (now >= this.#sweepDeadlineMs) this.#mustRead = true;
     if (!this.#established && now >= this.#handshakeDeadlineMs && this.#end === undefined) {
-      this.#callNative(() => this.#native.close(true, quicOf("HANDSHAKE_TIMEOUT"), NOTHING));
+      this.#closeNative(quicOf("HANDSHAKE_TIMEOUT"), "");
       this.#finish({ kind: "handshake_timeout", code: 0, reason: "the handshake took too long" });
     }
+    const pending = this.#pendingClose;
+    if (pending !== undefined && (this.#confirmed || now >= pending.atMs)) {
+      this.#confirmed = true;
+      this.#closeNative(pending.code, pending.reason);
+    }
+    if (now >= this.#retireDeadlineMs) this.#retire();
     if (now >= this.#keepAliveDeadlineMs) {
       this.#keepAliveDeadlineMs = now + KEEP_ALIVE_MS;
       this.#callNative(() => this.#native.sendAckEliciting());
@@ -268,38 +290,44 @@ export class QuicConnection implements Connection {
       this.#owner.established(this);
     }
     if (this.#end === undefined && (native.isDraining() || native.isClosed())) {
-      this.#finish(this.#readEnd());
+      this.#finish(endOf(native, this.#established));
     }
-    if (native.isClosed() && !this.#retired) {
-      this.#retired = true;
-      this.#owner.retired(this);
-    }
+    if (native.isClosed()) this.#retire();
   }
 
-  #readEnd(): ConnectionEnd {
-    const native = this.#native;
-    const peer = native.peerError();
-    if (peer !== null) {
-      if (peer.isApp) {
-        return { kind: "peer", code: peer.errorCode, reason: printable(peer.reason) };
-      }
-      const reason = `closed by the peer: ${nameOfTransportError(peer.errorCode)}`;
-      return { kind: "transport_error", code: peer.errorCode, reason };
+  #retire(): void {
+    if (this.#retired) return;
+    this.#retired = true;
+    this.#owner.retired(this);
+  }
+
+  /**
+   * Starts the close in the native object, once it can be told to the peer.
+   *
+   * Before the handshake is over no packet may carry an application's code (RFC 9000, 10.2.3);
+   * then it is a plain NO_ERROR. A client is done one flight before it knows that the server is:
+   * a close in between would go into handshake packets that the server cannot read any more, so
+   * it waits for the server's first packet after the handshake.
+   */
+  #closeNative(code: number, reason: string): void {
+    if (this.#established && !this.#confirmed) {
+      this.#pendingClose = { code, reason, atMs: this.#clock.now() + UNCONFIRMED_CLOSE_MS };
+    } else {
+      this.#pendingClose = undefined;
+      const isApplication = this.#established;
+      const bytes = isApplication ? Buffer.from(reason).subarray(0, REASON_BYTES) : NOTHING;
+      this.#callNative(() => this.#native.close(isApplication, isApplication ? code : 0, bytes));
+      this.#mustSend = true;
     }
-    const local = native.localError();
-    if (local !== null) {
-      const reason = nameOfTransportError(local.errorCode);
-      return { kind: "transport_error", code: local.errorCode, reason };
-    }
-    if (native.isTimedOut()) {
-      const kind = this.#established ? "idle_timeout" : "handshake_timeout";
-      return { kind, code: 0, reason: "nothing was heard from the peer" };
-    }
-    return { kind: "transport_error", code: 0, reason: "the connection ended" };
+    this.#owner.schedule(this);
   }
 
   #finish(end: ConnectionEnd): void {
     this.#end = end;
+    this.#handshakeDeadlineMs = Infinity;
+    this.#keepAliveDeadlineMs = Infinity;
+    this.#sweepDeadlineMs = Infinity;
+    this.#retireDeadlineMs = this.#clock.now() + CLOSING_MS;
     this.#sending = [];
     for (const stream of [...this.#streams.values()]) {
       this.#guard(stream, () => stream.lose(CONNECTION_LOST_STREAM_CODE));
@@ -434,7 +462,9 @@ export class QuicConnection implements Connection {
     this.#unacknowledged = 0;
     this.#readSinceSend = 0;
     this.#ackDeadlineMs = Infinity;
-    for (let sent = 0; sent < BURST_DATAGRAMS; sent++) {
+    // In a close that cannot be told to the peer the native object makes packets without end.
+    const most = this.#end === undefined ? BURST_DATAGRAMS : CLOSING_DATAGRAMS;
+    for (let sent = 0; sent < most; sent++) {
       const slot = nextSlot();
       let made: ReturnType<NativeConnection["send"]>;
       try {
@@ -449,7 +479,6 @@ export class QuicConnection implements Connection {
       if (made === null) return;
       const [length, { to }] = made;
       emit(takeSlot(length), to);
-      // What the congestion window released may have room for more of what is queued.
       if (sent === BURST_DATAGRAMS - 1) {
         this.#mustSend = true;
         this.#owner.schedule(this);
@@ -465,8 +494,10 @@ export class QuicConnection implements Connection {
       this.#nativeDeadlineMs,
       this.#ackDeadlineMs,
       this.#sweepDeadlineMs,
+      this.#pendingClose?.atMs ?? Infinity,
       this.#keepAliveDeadlineMs,
       this.#handshakeDeadlineMs,
+      this.#retireDeadlineMs,
     );
     return Math.max(0, next - now);
   }
@@ -524,36 +555,3 @@ export class QuicConnection implements Connection {
 const NOTHING = new Uint8Array(0);
 const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 const NO_HANDLER: StreamHandler = { onData() {}, onDrain() {}, onStopped() {}, onAbort() {} };
-
-// Datagrams are cut from a slab, because the socket may hold one after `send` returned.
-const SLAB_BYTES = 131_072;
-const SLOT_BYTES = 2_048;
-let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-let slabUsed = 0;
-
-function nextSlot(): Uint8Array {
-  if (slabUsed + SLOT_BYTES > SLAB_BYTES) {
-    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-    slabUsed = 0;
-  }
-  return slab.subarray(slabUsed, slabUsed + SLOT_BYTES);
-}
-
-function takeSlot(length: number): Uint8Array {
-  const datagram = slab.subarray(slabUsed, slabUsed + length);
-  slabUsed += length;
-  return datagram;
-}
-
-/** The number in a native error such as `StreamReset(7)`; 0 when there is none. */
-function codeIn(error: unknown, name: string): number {
-  const match = new RegExp(`${name}\\((\\d+)\\)`).exec((error as Error).message);
-  return match === null ? 0 : Number(match[1]);
-}
-
-/** Text from a peer, bounded and without control characters. */
-function printable(bytes: Uint8Array): string {
-  const text = new TextDecoder().decode(bytes.subarray(0, REASON_BYTES));
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
-}

@@ -165,20 +165,34 @@ test("relative paths start from the folder of the file, typed ones from the curr
   const { edge, rift } = loadConfig({
     file: "/etc/mcptun/mcptun.toml",
     text,
-    cwd: "/home/a",
+    cwd: "/srv/a",
     env: { MCPTUN_RIFT_TOKEN_FILE: "rift.token" },
   }).config;
 
   assert.equal(edge.tlsCert, resolve("/etc/mcptun/cert.pem"));
   assert.equal(edge.tlsKey, resolve("/k/key.pem"));
   assert.equal(edge.stateDir, resolve("/etc/mcptun/mcptun-state"));
-  assert.equal(rift.tokenFile, resolve("/home/a/rift.token"));
+  assert.equal(rift.tokenFile, resolve("/srv/a/rift.token"));
 });
 
 test("a missing file says how to make one", () => {
   assert.match(
     refusalOf({ file: "nowhere/mcptun.toml" }).message,
     /^Cannot read config file "nowhere\/mcptun.toml": no such file \(create one with "mcptun init"/,
+  );
+});
+
+test("a rift exposes as many tunnels as one connection may claim, and not one more", () => {
+  const exposes = (count: number) =>
+    Array.from(
+      { length: count },
+      (_, index) => `[[rift.expose]]\ntunnel = "t${index}"\nupstream = "http://127.0.0.1/"\n`,
+    ).join("");
+
+  assert.equal(loadConfig({ text: exposes(64) }).config.rift.exposes.length, 64);
+  assert.match(
+    refusalOf({ text: exposes(65) }).message,
+    /:193:\d+ rift.expose\[64\]: more than 64/,
   );
 });
 

@@ -1,0 +1,222 @@
+/** `mcptun dev`: edge, rift and a private server in one process, over real QUIC on loopback. @module */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { type Clock, delay, systemClock } from "../clock.ts";
+import type { Config, LogConfig } from "../config/config.ts";
+import { loadConfig } from "../config/load.ts";
+import { parseUpstream, shownUrl } from "../config/value.ts";
+import { type Edge, startEdge } from "../edge/edge.ts";
+import { TunnelError } from "../errors.ts";
+import { type Credential, issueRiftCredential } from "../identity/credential.ts";
+import { CredentialStore } from "../identity/credential_store.ts";
+import { openTunnelCa, SERVER_NAME } from "../identity/tunnel_ca.ts";
+import { hashUserToken, makeUserToken, userTokenCheck } from "../identity/user_token.ts";
+import type { Logger } from "../log.ts";
+import type { Rift } from "../rift/rift_options.ts";
+import { startRift } from "../rift/rift.ts";
+import { pinoLogger } from "../runtime/pino_log.ts";
+import { startSampleServer } from "../sample/sample_server.ts";
+import { quicTransport } from "../transport/quic/quic_transport.ts";
+import { type DevFacts, devJson, devText } from "./dev_text.ts";
+import { aborted, type Io } from "./io.ts";
+import { readProduct } from "./product.ts";
+import { warn } from "./report.ts";
+
+/** What `dev` is told. */
+export interface DevCommandOptions {
+  readonly upstream?: string | undefined;
+  readonly port: string;
+  readonly json?: true | undefined;
+}
+
+/** Serves until `io.signal`; then everything is gone within 2 s, also the state folder. @throws {TunnelError} */
+export async function runDev(io: Io, options: DevCommandOptions): Promise<void> {
+  const port = parsePort(options.port);
+  const upstream = options.upstream === undefined ? undefined : requireUpstream(options.upstream);
+  const log = pinoLogger({ ...devLog(io), destination: io.stderr });
+  const life = new AbortController();
+  const stateDir = await mkdtemp(join(tmpdir(), "mcptun-dev-"));
+  const running: Running = {};
+  try {
+    const context: DevContext = { port, upstream, stateDir, log, clock: systemClock, life };
+    const facts = await startAll(context, running);
+    const online = await isOnline(running.edge!, io.signal, systemClock);
+    if (!io.signal.aborted) {
+      io.stdout.write(options.json === true ? devJson(facts) : devText(facts));
+      if (!online) warn(io, `${shownUrl(facts.upstream)} does not answer yet; still trying`);
+    }
+    const end = await Promise.race([running.rift!.closed, aborted(io.signal)]);
+    if (end?.error !== undefined) throw end.error;
+  } finally {
+    await stopAll(running, life);
+    await rm(stateDir, { recursive: true, force: true });
+  }
+  if (options.json !== true) io.stdout.write("\nStopped, nothing left behind\n");
+}
+
+interface DevContext {
+  readonly port: number;
+  readonly upstream: string | undefined;
+  readonly stateDir: string;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly life: AbortController;
+}
+
+/** Filled while starting, so that a failure half-way stops what runs. */
+interface Running {
+  edge?: Edge;
+  rift?: Rift;
+}
+
+async function startAll(context: DevContext, running: Running): Promise<DevFacts> {
+  const { port, stateDir, log, clock, life } = context;
+  const signal = life.signal;
+  const ca = await openTunnelCa({ stateDir, clock, log });
+  const store = await CredentialStore.open({ stateDir });
+  const token = makeUserToken();
+  const { edge: edgeConfig, tunnels } = devConfig(port);
+  const transport = quicTransport();
+  const edge = await startEdge({
+    config: edgeConfig,
+    tunnels,
+    transport,
+    tls: await ca.serverMaterial(),
+    verifyRift: (certificates) => store.verify(certificates, clock.wallNow()),
+    userTokens: userTokenCheck([{ user: "dev", hash: hashUserToken(token.reveal()) }]),
+    clock,
+    log,
+    signal,
+    edgeId: "dev",
+  }).catch(async (error: unknown) => {
+    throw await withFreePort(error, port);
+  });
+  running.edge = edge;
+  const upstream = context.upstream ?? (await startSampleServer({ log, signal, clock })).url;
+  const credential: Credential = await issueRiftCredential({
+    ca,
+    store,
+    name: "dev",
+    tunnels: [TUNNEL],
+    ttlMs: CREDENTIAL_TTL_MS,
+    address: `127.0.0.1:${edge.tunnelAddress.port}`,
+    clock,
+  });
+  running.rift = startRift({
+    transport,
+    address: { host: "127.0.0.1", port: edge.tunnelAddress.port },
+    serverName: SERVER_NAME,
+    tls: credential.material,
+    exposes: [{ tunnel: TUNNEL, upstream, protocol: "mcp" }],
+    clock,
+    log,
+    signal,
+    software: `mcptun/${readProduct().version}`,
+    drainMs: 0,
+  });
+  // `closed` tells the same with the reason; this only keeps the rejection from being unhandled.
+  running.rift.ready.catch(() => {});
+  return {
+    version: readProduct().version,
+    url: edge.tunnelUrl(TUNNEL),
+    token: token.reveal(),
+    upstream,
+    sample: context.upstream === undefined,
+  };
+}
+
+async function stopAll({ edge, rift }: Running, life: AbortController): Promise<void> {
+  const orderly = Promise.all([rift?.close(), edge?.close()]);
+  const patience = new AbortController();
+  await Promise.race([orderly, delay(systemClock, STOP_MS, patience.signal)]);
+  patience.abort();
+  life.abort();
+}
+
+/** True once the tunnel serves; false when it does not within a second. */
+async function isOnline(edge: Edge, stop: AbortSignal, clock: Clock): Promise<boolean> {
+  const patience = new AbortController();
+  const timer = clock.setTimer(PATIENCE_MS, () => patience.abort());
+  try {
+    await edge.waitForTunnel(TUNNEL, AbortSignal.any([stop, patience.signal]));
+    return true;
+  } catch (error) {
+    if (patience.signal.aborted || stop.aborted) return false;
+    throw error;
+  } finally {
+    timer.cancel();
+  }
+}
+
+/** The schema's defaults, on loopback, on ports of this run's own. */
+function devConfig(port: number): Config {
+  return loadConfig({
+    flags: [
+      { key: "edge.listen", flag: "--port", value: `127.0.0.1:${port}` },
+      { key: "edge.tunnel_listen", flag: "--port", value: "127.0.0.1:0" },
+      { key: "edge.drain", flag: "--port", value: "0s" },
+      { key: "tunnel", flag: "--port", value: [{ name: TUNNEL }] },
+    ],
+  }).config;
+}
+
+/** Only what goes wrong, so that the facts stay in sight; the environment may ask for more. */
+function devLog(io: Io): LogConfig {
+  const { config, origins } = loadConfig({
+    env: {
+      MCPTUN_LOG_LEVEL: io.env["MCPTUN_LOG_LEVEL"],
+      MCPTUN_LOG_FORMAT: io.env["MCPTUN_LOG_FORMAT"],
+    },
+  });
+  return origins.has("log.level") ? config.log : { ...config.log, level: "warn" };
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
+  throw new TunnelError("USAGE", `--port: ${JSON.stringify(text)} is not a port (0 to 65535)`);
+}
+
+function requireUpstream(text: string): string {
+  const parsed = parseUpstream(text);
+  if ("value" in parsed) return parsed.value;
+  throw new TunnelError("USAGE", `--upstream: ${parsed.problem}`);
+}
+
+async function withFreePort(error: unknown, port: number): Promise<unknown> {
+  if (!(error instanceof TunnelError) || error.code !== "ADDRESS_IN_USE") return error;
+  const free = await nextFreePort(port + 1);
+  return new TunnelError(
+    "ADDRESS_IN_USE",
+    `Port ${port} is in use: try "mcptun dev --port ${free}", which is free now`,
+    { cause: error },
+  );
+}
+
+/** The first free loopback port from `from` on, or 0, which means any. */
+export async function nextFreePort(from: number): Promise<number> {
+  for (let port = from; port < Math.min(from + PORTS_TRIED, 65_536); port++) {
+    if (await isFree(port)) return port;
+  }
+  return 0;
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", () => resolve(false));
+    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+  });
+}
+
+const TUNNEL = "dev";
+const CREDENTIAL_TTL_MS = 30 * 86_400_000;
+/** How long `dev` waits for its own tunnel before it prints the facts regardless, ms. */
+const PATIENCE_MS = 1_200;
+/** How long an orderly stop may take, ms; everything is cut after it. */
+const STOP_MS = 1_200;
+const PORTS_TRIED = 100;

@@ -1,0 +1,76 @@
+/** What `mcptun dev` prints: ready to paste, for people and for machines. @module */
+
+import { shownUrl } from "../config/value.ts";
+import { columns } from "./report.ts";
+
+/** The facts of one run. */
+export interface DevFacts {
+  readonly version: string;
+  readonly url: string;
+  readonly token: string;
+  readonly upstream: string;
+  /** True when the private server is the built-in sample. */
+  readonly sample: boolean;
+}
+
+/** For people. */
+export function devText(facts: DevFacts): string {
+  const server = facts.sample ? "built-in sample" : shownUrl(facts.upstream);
+  return `mcptun dev ${facts.version}\n\n` +
+    columns([["URL", facts.url], ["Token", facts.token], ["Server", server]], "  ") +
+    `\nEntry for the JSON config of an MCP client:\n\n` +
+    `${JSON.stringify(clientConfig(facts), undefined, 2)}\n` +
+    `\nTry it:\n\n${curlLine(facts)}\n` +
+    `\nCtrl-C ends everything\n`;
+}
+
+/** For machines: exactly one line. */
+export function devJson(facts: DevFacts): string {
+  const { version, url, token, upstream } = facts;
+  return `${
+    JSON.stringify({
+      url,
+      token,
+      tunnel: "dev",
+      upstream: shownUrl(upstream),
+      version,
+      clientConfig: clientConfig(facts),
+      curl: curlLine(facts),
+    })
+  }\n`;
+}
+
+/** The entry that MCP clients with a JSON config take. */
+export function clientConfig({ url, token }: DevFacts): Record<string, unknown> {
+  return {
+    mcpServers: {
+      "mcptun-dev": { type: "http", url, headers: { Authorization: `Bearer ${token}` } },
+    },
+  };
+}
+
+/** One line for a POSIX shell: a legacy `initialize`, which servers of every revision answer. */
+export function curlLine({ url, token, version }: DevFacts): string {
+  const body = JSON.stringify({
+    jsonrpc: "2.0",
+    id: 1,
+    method: "initialize",
+    params: {
+      protocolVersion: "2025-11-25",
+      capabilities: {},
+      clientInfo: { name: "curl", version },
+    },
+  });
+  return [
+    "curl -sS",
+    shellWord(url),
+    `-H 'Authorization: Bearer ${token}'`,
+    "-H 'Content-Type: application/json'",
+    "-H 'Accept: application/json, text/event-stream'",
+    `-d '${body}'`,
+  ].join(" ");
+}
+
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9:/._-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

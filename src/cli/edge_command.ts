@@ -1,0 +1,173 @@
+/** `mcptun edge`: the public role in the foreground. @module */
+
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+
+import type { Clock, Timer } from "../clock.ts";
+import { systemClock } from "../clock.ts";
+import type { EdgeConfig } from "../config/config.ts";
+import { startEdge } from "../edge/edge.ts";
+import { TunnelError } from "../errors.ts";
+import { CredentialStore } from "../identity/credential_store.ts";
+import { openTunnelCa } from "../identity/tunnel_ca.ts";
+import { RENEWAL_CHECK_MS } from "../limits.ts";
+import type { Logger } from "../log.ts";
+import { pinoLogger } from "../runtime/pino_log.ts";
+import { quicTransport } from "../transport/quic/quic_transport.ts";
+import { aborted, type Io } from "./io.ts";
+import { givenFlags, loadFor } from "./key_option.ts";
+import { readProduct } from "./product.ts";
+import { columns } from "./report.ts";
+
+/** What `edge` is told. */
+export interface EdgeCommandOptions {
+  readonly config?: string | undefined;
+  readonly listen?: string | undefined;
+  readonly tunnelListen?: string | undefined;
+  readonly stateDir?: string | undefined;
+  readonly logLevel?: string | undefined;
+  readonly logFormat?: string | undefined;
+}
+
+/** Serves until `io.signal`, then lets exchanges in flight end. @throws {TunnelError} */
+export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void> {
+  const loaded = loadFor(
+    io,
+    options.config,
+    givenFlags([
+      ["edge.listen", "--listen", options.listen],
+      ["edge.tunnel_listen", "--tunnel-listen", options.tunnelListen],
+      ["edge.state_dir", "--state-dir", options.stateDir],
+      ["log.level", "--log-level", options.logLevel],
+      ["log.format", "--log-format", options.logFormat],
+    ]),
+  );
+  const { edge: config, tunnels, log: logConfig } = loaded.config;
+  if (tunnels.length === 0) {
+    throw new TunnelError(
+      "CONFIG_INVALID",
+      loaded.file === undefined
+        ? 'No tunnel to serve: there is no mcptun.toml here (write one with "mcptun init", or name one with --config)'
+        : `No tunnel to serve: ${loaded.file} declares none (add a [[tunnel]] table with a name)`,
+    );
+  }
+  const log = pinoLogger({ ...logConfig, destination: io.stderr });
+  const clock = systemClock;
+  const publicTls = readPublicTls(config);
+  const ca = await openTunnelCa({ stateDir: config.stateDir, clock, log });
+  const store = await CredentialStore.open({ stateDir: config.stateDir });
+  const life = new AbortController();
+  try {
+    const edge = await startEdge({
+      config,
+      tunnels,
+      transport: quicTransport(),
+      tls: await ca.serverMaterial(),
+      verifyRift: (certificates) => store.verify(certificates, clock.wallNow()),
+      publicTls,
+      clock,
+      log,
+      signal: life.signal,
+      edgeId: hostname(),
+    });
+    if (logConfig.format === "text") {
+      const { host, port } = edge.tunnelAddress;
+      io.stdout.write(
+        `mcptun edge ${readProduct().version}\n` + columns([
+          ["public", edge.url],
+          ["rifts", `${host}:${port} (UDP)`],
+          ...tunnels.map((
+            { name, protocol },
+          ) => ["tunnel", `${name}  ${protocol}  ${edge.tunnelUrl(name)}`]),
+        ], "  "),
+      );
+    }
+    const records = await store.list();
+    if (!records.some(({ revoked, expiresAtMs }) => !revoked && expiresAtMs > clock.wallNow())) {
+      log.warn('No rift can connect yet: make a credential with "mcptun token issue"');
+    }
+    const renewal = new Renewal(
+      clock,
+      log,
+      async () => edge.useTunnelTls(await ca.serverMaterial()),
+    );
+    await aborted(io.signal);
+    renewal.stop();
+    log.info("Edge is stopping", { drainMs: config.drainMs });
+    await edge.close();
+  } finally {
+    life.abort();
+  }
+}
+
+/** Looks now and then whether the tunnel certificate was renewed: it ends before the edge may. */
+class Renewal {
+  #timer: Timer;
+
+  constructor(clock: Clock, log: Logger, renew: () => Promise<void>) {
+    const look = (): void => {
+      renew().catch((error: unknown) => {
+        log.error("Cannot renew the tunnel certificate", { error: String(error) });
+      });
+      this.#timer = clock.setTimer(RENEWAL_CHECK_MS, look, "no");
+    };
+    this.#timer = clock.setTimer(RENEWAL_CHECK_MS, look, "no");
+  }
+
+  stop(): void {
+    this.#timer.cancel();
+  }
+}
+
+function readPublicTls(
+  { tlsCert, tlsKey }: EdgeConfig,
+): { certPem: string; keyPem: string } | undefined {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  const certPem = readPem("edge.tls_cert", tlsCert, /-----BEGIN CERTIFICATE-----/);
+  const keyPem = readPem("edge.tls_key", tlsKey, /-----BEGIN [A-Z ]*PRIVATE KEY-----/);
+  // Asked here, for the HTTPS servers of the runtimes differ: one throws, one fails every handshake.
+  let matches: boolean;
+  try {
+    matches = new X509Certificate(certPem).checkPrivateKey(createPrivateKey(keyPem));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new TunnelError(
+      "CONFIG_INVALID",
+      `edge.tls_cert, edge.tls_key: cannot use them: ${reason}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (!matches) {
+    throw new TunnelError(
+      "CONFIG_INVALID",
+      `edge.tls_key: ${JSON.stringify(tlsKey)} is not the key of ${JSON.stringify(tlsCert)}`,
+    );
+  }
+  return { certPem, keyPem };
+}
+
+function readPem(key: string, path: string, marker: RegExp): string {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    throw new TunnelError(
+      "CONFIG_INVALID",
+      `${key}: cannot read ${JSON.stringify(path)}: ${code}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (!marker.test(text)) {
+    throw new TunnelError(
+      "CONFIG_INVALID",
+      `${key}: ${JSON.stringify(path)} holds no such PEM block`,
+    );
+  }
+  return text;
+}

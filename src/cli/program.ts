@@ -1,0 +1,214 @@
+/**
+ * The commands: names, flags, help. Text in, text out; the work is in the `*_command.ts` files.
+ *
+ * Commands that run a role are imported when they are called: the libraries behind them take half a
+ * second to load, and `--help` or `config check` need none of them.
+ *
+ * @module
+ */
+
+import { Command } from "@commander-js/extra-typings";
+
+import { TunnelError } from "../errors.ts";
+import { runConfigCheck } from "./config_command.ts";
+import { refuseSecretArguments } from "./credential_source.ts";
+import { runInit } from "./init_command.ts";
+import type { Io } from "./io.ts";
+import { configOption, DEFAULT_FILE, keyOption } from "./key_option.ts";
+import { readProduct } from "./product.ts";
+import { reportFailure } from "./report.ts";
+
+/** Runs one command line, without the program's name, and gives the exit code. Never rejects. */
+export async function runCli(argv: readonly string[], io: Io): Promise<number> {
+  try {
+    refuseSecretArguments(argv);
+    const program = makeProgram(io);
+    if (argv.length === 0) {
+      program.outputHelp({ error: true });
+      return 2;
+    }
+    await program.parseAsync(argv, { from: "user" });
+    return 0;
+  } catch (error) {
+    return reportFailure(io, error);
+  }
+}
+
+function makeProgram(io: Io): Command {
+  const program = new Command("mcptun");
+  program
+    .description("Reach a private MCP server from outside, over QUIC, with no open port")
+    .version(readProduct().version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .helpCommand("help [command]", "print help for a command")
+    .addHelpText("after", examples("mcptun dev", "mcptun init", "mcptun edge", "mcptun help rift"));
+  program.addCommand(devCommand(io));
+  program.addCommand(initCommand(io));
+  program.addCommand(edgeCommand(io));
+  program.addCommand(riftCommand(io));
+  program.addCommand(tokenCommand(io));
+  program.addCommand(configCommand(io));
+  for (const command of allCommands(program as Command)) {
+    command
+      .exitOverride()
+      .helpOption("-h, --help", "print help")
+      .allowExcessArguments(false)
+      .configureOutput({
+        writeOut: (text) => void io.stdout.write(text),
+        writeErr: (text) => void io.stderr.write(text),
+        outputError: (text, write) => write(text.replace(/^error: /, "mcptun: ")),
+        // Pipes and tests have no width; 100 is what the documents use.
+        getOutHelpWidth: () => 100,
+        getErrHelpWidth: () => 100,
+      });
+  }
+  return program as Command;
+}
+
+function devCommand(io: Io): Command {
+  return new Command("dev")
+    .description("Run edge, rift and a sample MCP server here, to try everything in one minute")
+    .option("--upstream <url>", "your own MCP server instead of the sample")
+    .option("--port <number>", "public port on loopback; 0 takes a free one", "7331")
+    .option("--json", "print one line of JSON instead of text")
+    .addHelpText(
+      "after",
+      examples(
+        "mcptun dev",
+        "mcptun dev --upstream http://127.0.0.1:9090/mcp",
+        "mcptun dev --json --port 0",
+      ),
+    )
+    .action(async (options) =>
+      (await import("./dev_command.ts")).runDev(io, options)
+    ) as unknown as Command;
+}
+
+function initCommand(io: Io): Command {
+  return new Command("init")
+    .description("Write a commented mcptun.toml for this host")
+    .option("--config <file>", "the file to write", DEFAULT_FILE)
+    .addHelpText("after", examples("mcptun init", "mcptun init --config /etc/mcptun/mcptun.toml"))
+    .action((options) => runInit(io, options)) as unknown as Command;
+}
+
+function edgeCommand(io: Io): Command {
+  return new Command("edge")
+    .description("Run the public role: serve MCP clients, take the connections of rifts")
+    .addOption(configOption())
+    .addOption(keyOption("--listen <address>", "edge.listen"))
+    .addOption(keyOption("--tunnel-listen <address>", "edge.tunnel_listen"))
+    .addOption(keyOption("--state-dir <folder>", "edge.state_dir"))
+    .addOption(keyOption("--log-level <level>", "log.level"))
+    .addOption(keyOption("--log-format <format>", "log.format"))
+    .addHelpText(
+      "after",
+      examples(
+        "mcptun edge",
+        "mcptun edge --config /etc/mcptun/mcptun.toml",
+        "mcptun edge --listen 127.0.0.1:9000",
+      ),
+    )
+    .action(async (options) =>
+      (await import("./edge_command.ts")).runEdge(io, options)
+    ) as unknown as Command;
+}
+
+function riftCommand(io: Io): Command {
+  return new Command("rift")
+    .description("Run the private role: dial the edge, forward to the private servers")
+    .addOption(configOption())
+    .addOption(keyOption("--protocol <protocol>", "rift.protocol"))
+    .option(
+      "--token-file <file>",
+      'file with the credential, "-" for standard input (else: MCPTUN_TOKEN, rift.token_file)',
+    )
+    .option(
+      "--expose <tunnel=url>",
+      "serve a tunnel from a private server; repeat for more (replaces [[rift.expose]])",
+      collect,
+    )
+    .addOption(keyOption("--edge-address <address>", "rift.edge_address"))
+    .addOption(keyOption("--log-level <level>", "log.level"))
+    .addOption(keyOption("--log-format <format>", "log.format"))
+    .addHelpText(
+      "after",
+      examples(
+        "mcptun rift --token-file rift.token --expose code-server=http://127.0.0.1:9090/mcp",
+        "mcptun rift --protocol http --token-file rift.token --expose wiki=http://127.0.0.1:3000",
+        "mcptun rift --config /etc/mcptun/mcptun.toml",
+      ),
+    )
+    .action(async (options) =>
+      (await import("./rift_command.ts")).runRift(io, options)
+    ) as unknown as Command;
+}
+
+function tokenCommand(io: Io): Command {
+  const issue = new Command("issue")
+    .description("Make a credential for a rift and print it, once")
+    .requiredOption("--rift <name>", "name of the rift, for the list of credentials and the logs")
+    .requiredOption(
+      "--tunnels <globs>",
+      "tunnels it may claim, such as 'team-a-*'; separate with commas or repeat",
+      collectGlobs,
+    )
+    .requiredOption("--ttl <duration>", "lifetime, such as 12h or 30d")
+    .option("--out <file>", "write it to a new file, mode 0600, instead of printing it")
+    .addOption(configOption())
+    .addHelpText(
+      "after",
+      examples(
+        "mcptun token issue --rift laptop --tunnels 'team-a-*' --ttl 30d --out laptop.token",
+        "mcptun token issue --rift ci --tunnels build,test --ttl 12h > ci.token",
+      ),
+    )
+    .action(async (options) => (await import("./token_command.ts")).runTokenIssue(io, options));
+  return new Command("token")
+    .description("Make credentials")
+    .addCommand(issue as unknown as Command)
+    .addHelpText(
+      "after",
+      examples("mcptun token issue --rift laptop --tunnels 'team-a-*' --ttl 30d"),
+    ) as unknown as Command;
+}
+
+function configCommand(io: Io): Command {
+  const check = new Command("check")
+    .description("Check the configuration; print every effective value and where it came from")
+    .addOption(configOption())
+    .option("--json", "print one line of JSON instead of text")
+    .addHelpText(
+      "after",
+      examples(
+        "mcptun config check",
+        "mcptun config check --config /etc/mcptun/mcptun.toml --json",
+      ),
+    )
+    .action((options) => runConfigCheck(io, options));
+  return new Command("config")
+    .description("Work on the configuration")
+    .addCommand(check as unknown as Command)
+    .addHelpText("after", examples("mcptun config check")) as unknown as Command;
+}
+
+function allCommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap((inner) => allCommands(inner as Command))];
+}
+
+function examples(...lines: string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  ${line}`).join("\n")}`;
+}
+
+function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value];
+}
+
+/** `a,b` is two globs, `{a,b}` is one. */
+function collectGlobs(value: string, before: string[] | undefined): string[] {
+  const globs = value.split(/,(?![^{]*\})/).map((glob) => glob.trim());
+  if (globs.includes("")) {
+    throw new TunnelError("USAGE", `--tunnels: ${JSON.stringify(value)} has an empty name`);
+  }
+  return [...(before ?? []), ...globs];
+}

@@ -1,0 +1,111 @@
+/** An edge and a rift in this process, joined by a real or in-memory transport. @module */
+
+import { systemClock } from "../../src/clock.ts";
+import { startEdge } from "../../src/edge/edge.ts";
+import { type Logger, silentLogger } from "../../src/log.ts";
+import { startRift } from "../../src/rift/rift.ts";
+import type { Transport } from "../../src/transport/transport.ts";
+import { makeTestPki, type TestPki } from "./test_pki.ts";
+
+const MIB = 1_024 * 1_024;
+
+/** What is tunneled, and how. */
+export interface TunnelPairOptions {
+  /** The private server: for `mcp` its endpoint. */
+  readonly upstream: string;
+  readonly protocol?: "mcp" | "http";
+  /** Asked for one transport per side. */
+  readonly transport: () => Transport;
+  /** Certificates to use; made when not given, which takes about 300 ms. */
+  readonly pki?: TestPki;
+  /** Port of the public listener; 0, the default, takes a free one. */
+  readonly port?: number;
+  /** Values of `Origin` the tunnel allows; none by default. */
+  readonly origins?: readonly string[];
+  readonly log?: Logger;
+}
+
+/** A tunnel that is up. */
+export interface TunnelPair {
+  /** The tunnel's public URL, at `localhost`. */
+  readonly url: string;
+  /** Ends both sides. */
+  close(): Promise<void>;
+}
+
+/** Starts both sides; resolves when the tunnel is registered. */
+export async function openTunnelPair(
+  options: TunnelPairOptions,
+): Promise<TunnelPair> {
+  const {
+    upstream,
+    protocol = "mcp",
+    transport,
+    port = 0,
+    origins = [],
+    log = silentLogger,
+  } = options;
+  const pki = options.pki ?? await makeTestPki();
+  const controller = new AbortController();
+  const { signal } = controller;
+  const edge = await startEdge({
+    config: {
+      listen: `127.0.0.1:${port}`,
+      tunnelListen: "127.0.0.1:0",
+      hosts: [],
+      behindProxy: false,
+      maxBodyBytes: 16 * MIB,
+      maxHeaderBytes: 16 * 1_024,
+      maxHeaders: 100,
+      headerTimeoutMs: 15_000,
+      bodyTimeoutMs: 60_000,
+      maxConnections: 4_096,
+      maxExchanges: 1_000,
+      drainMs: 1_000,
+    },
+    tunnels: [{
+      name: "test",
+      path: protocol === "mcp" ? "/test/mcp" : "/test",
+      protocol,
+      origins,
+      sseKeepaliveMs: 0,
+    }],
+    transport: transport(),
+    tls: pki.server,
+    verifyRift: () =>
+      Promise.resolve({
+        name: "test-rift",
+        serial: "01",
+        mayClaim: () => true,
+      }),
+    clock: systemClock,
+    log: log.child({ side: "edge" }),
+    signal,
+    edgeId: "test-edge",
+  });
+  const rift = startRift({
+    transport: transport(),
+    address: edge.tunnelAddress,
+    serverName: "mcptun-edge",
+    tls: pki.client,
+    exposes: [{ tunnel: "test", upstream, protocol }],
+    clock: systemClock,
+    log: log.child({ side: "rift" }),
+    signal,
+    drainMs: 1_000,
+  });
+  const close = async () => {
+    controller.abort();
+    await Promise.all([rift.close(), edge.close()]);
+  };
+  try {
+    await rift.ready;
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  const url = new URL(edge.tunnelUrl("test"));
+  url.hostname = "localhost";
+  return { url: url.href, close };
+}

@@ -1,0 +1,331 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { Readable, Writable } from "node:stream";
+import { after, test } from "node:test";
+
+import { starter } from "../../../src/cli/init_command.ts";
+import type { Io } from "../../../src/cli/io.ts";
+import { runCli } from "../../../src/cli/program.ts";
+import { reportFailure } from "../../../src/cli/report.ts";
+import { loadConfig } from "../../../src/config/load.ts";
+import { TunnelError } from "../../../src/errors.ts";
+
+const COMMANDS = [
+  [],
+  ["dev"],
+  ["init"],
+  ["edge"],
+  ["rift"],
+  ["token"],
+  ["token", "issue"],
+  ["config"],
+  ["config", "check"],
+];
+
+const folder = mkdtempSync(join(tmpdir(), "mcptun-test-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+test("the help of every command has examples and says nothing on stderr", async () => {
+  for (const command of COMMANDS) {
+    const { code, stdout, stderr } = await run([...command, "--help"]);
+
+    assert.equal(code, 0, command.join(" "));
+    assert.match(stdout, /^Usage: mcptun/);
+    assert.match(stdout, /\nExamples:\n {2}mcptun /);
+    assert.equal(stderr, "");
+    for (const line of stdout.split("\n")) assert.ok(line.length <= 100, line);
+  }
+});
+
+test("no command at all is wrong usage, answered with the help", async () => {
+  const { code, stdout, stderr } = await run([]);
+
+  assert.equal(code, 2);
+  assert.equal(stdout, "");
+  assert.match(stderr, /^Usage: mcptun/);
+});
+
+test("the version is the one of package.json", async () => {
+  const { code, stdout } = await run(["--version"]);
+
+  assert.equal(code, 0);
+  assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
+});
+
+test("unknown commands and flags exit 2 and name the nearest", async () => {
+  const cases: [string[], RegExp][] = [
+    [["egde"], /^mcptun: unknown command 'egde'\n\(Did you mean edge\?\)\n$/],
+    [["edge", "--listn", "x"], /^mcptun: unknown option '--listn'\n\(Did you mean --listen\?\)\n$/],
+    [["token", "isue"], /^mcptun: unknown command 'isue'\n\(Did you mean issue\?\)\n$/],
+    [["init", "extra"], /^mcptun: too many arguments/],
+    [["token", "issue", "--rift", "a"], /^mcptun: required option '--tunnels <globs>'/],
+  ];
+
+  for (const [argv, expected] of cases) {
+    const { code, stdout, stderr } = await run(argv);
+
+    assert.equal(code, 2, argv.join(" "));
+    assert.equal(stdout, "");
+    assert.match(stderr, expected);
+  }
+});
+
+test("a credential on the command line is refused and not repeated", async () => {
+  const secret = `mcpt_${"a1".repeat(40)}`;
+
+  for (
+    const argv of [["rift", "--token-file", secret], ["rift", `--token-file=${secret}`], [secret]]
+  ) {
+    const { code, stdout, stderr } = await run(argv);
+
+    assert.equal(code, 2);
+    assert.match(stderr, /^mcptun: A credential must not stand on the command line/);
+    assert.doesNotMatch(stdout + stderr, /a1a1/);
+  }
+});
+
+test("the starter file is valid, whatever the host is called", () => {
+  for (const host of ["vm", "host.example.com", 'we"ird\nname', ""]) {
+    const { config } = loadConfig({ text: starter(host) });
+
+    assert.equal(config.tunnels.length, 1);
+    assert.equal(config.rift.exposes.length, 1);
+  }
+});
+
+test("the starter file stays valid with its examples commented in", () => {
+  loadConfig({ text: starter("vm").replace(/^# (\w+ = )/gm, "$1") });
+});
+
+test("init writes a valid file once and then refuses", async () => {
+  const first = await run(["init", "--config", "fresh.toml"]);
+  const text = readFileSync(join(folder, "fresh.toml"), "utf8");
+  const second = await run(["init", "--config", "fresh.toml"]);
+
+  assert.equal(first.code, 0);
+  assert.equal((await run(["config", "check", "--config", "fresh.toml"])).code, 0);
+  assert.equal(second.code, 1);
+  assert.match(second.stderr, /^mcptun: "fresh.toml" exists and stays as it is: move it away/);
+  assert.equal(readFileSync(join(folder, "fresh.toml"), "utf8"), text);
+});
+
+test("config check prints values with origins, and never a credential", async () => {
+  writeFileSync(join(folder, "check.toml"), '[edge]\nlisten = "127.0.0.1:1"\n');
+  const env = { MCPTUN_TOKEN: "mcpt_secret", MCPTUN_LOG_LEVEL: "debug" };
+
+  const text = await run(["config", "check", "--config", "check.toml"], { env });
+  const json = await run(["config", "check", "--config", "check.toml", "--json"], { env });
+
+  assert.equal(text.code, 0);
+  assert.match(text.stdout, /check\.toml is valid\n/);
+  assert.match(text.stdout, /^edge\.listen +file +"127\.0\.0\.1:1"$/m);
+  assert.match(text.stdout, /^log\.level +environment +"debug"$/m);
+  assert.match(text.stdout, /^edge\.drain +default +"10s"$/m);
+  assert.match(text.stdout, /^MCPTUN_TOKEN +environment +\[redacted\]$/m);
+  assert.equal(json.stdout.trimEnd().split("\n").length, 1);
+  const { valid, values } = JSON.parse(json.stdout) as {
+    valid: boolean;
+    values: { key: string; value: unknown; origin: string }[];
+  };
+  assert.equal(valid, true);
+  assert.deepEqual(values.find(({ key }) => key === "edge.listen"), {
+    key: "edge.listen",
+    value: "127.0.0.1:1",
+    origin: "file",
+  });
+  for (const { stdout, stderr } of [text, json]) {
+    assert.doesNotMatch(stdout + stderr, /mcpt_secret/);
+  }
+});
+
+test("config check lists every problem and exits 2", async () => {
+  writeFileSync(join(folder, "bad.toml"), '[edge]\nlistn = ""\ndrain = 5\n');
+
+  const text = await run(["config", "check", "--config", "bad.toml"]);
+  const json = await run(["config", "check", "--config", "bad.toml", "--json"]);
+
+  assert.equal(text.code, 2);
+  assert.equal(text.stdout, "");
+  assert.equal(
+    text.stderr,
+    'mcptun: 2 problems\n  bad.toml:2:1 edge.listn: unknown key (did you mean "listen"?)\n' +
+      '  bad.toml:3:1 edge.drain: 5 is not a duration with a unit, such as "10s"\n',
+  );
+  assert.equal(json.code, 2);
+  const { valid, problems } = JSON.parse(json.stdout) as { valid: boolean; problems: string[] };
+  assert.equal(valid, false);
+  assert.equal(problems.length, 2);
+});
+
+test("an edge without a tunnel says how to declare one", async () => {
+  writeFileSync(join(folder, "no_tunnel.toml"), "[edge]\n");
+
+  const withFile = await run(["edge", "--config", "no_tunnel.toml"]);
+  const withoutFile = await run(["edge"]);
+
+  assert.equal(withFile.code, 2);
+  assert.match(withFile.stderr, /declares none \(add a \[\[tunnel\]\] table with a name\)\n$/);
+  assert.equal(withoutFile.code, 2);
+  assert.match(withoutFile.stderr, /write one with "mcptun init"/);
+});
+
+test("token issue prints the credential alone on stdout, facts and warnings on stderr", async () => {
+  writeFileSync(
+    join(folder, "token.toml"),
+    '[edge]\ntunnel_address = "localhost:4443"\n[[tunnel]]\nname = "team-a-code"\n',
+  );
+  const issue = ["token", "issue", "--config", "token.toml", "--ttl", "30d"];
+
+  const plain = await run([...issue, "--rift", "one", "--tunnels", "team-a-*"]);
+  const unmatched = await run([...issue, "--rift", "two", "--tunnels", "{x,y}-*,team-a-code"]);
+
+  assert.equal(plain.code, 0);
+  assert.match(plain.stdout, /^mcpt_[A-Za-z0-9_-]+\n$/);
+  assert.match(plain.stderr, /^rift +one\ntunnels +team-a-\* +\(declared now: team-a-code\)\n/);
+  assert.doesNotMatch(plain.stderr, /mcpt_|warning/);
+  assert.equal(unmatched.code, 0);
+  assert.match(unmatched.stderr, /warning: "\{x,y\}-\*" matches no declared tunnel/);
+  assert.doesNotMatch(unmatched.stderr, /"team-a-code" matches no/);
+});
+
+test("token issue --out writes a private file, refuses to overwrite, leaves nothing on failure", async () => {
+  writeFileSync(
+    join(folder, "out.toml"),
+    '[edge]\ntunnel_address = "localhost:4443"\nstate_dir = "out"\n',
+  );
+  const issue = (name: string, out: string) =>
+    run([
+      "token",
+      "issue",
+      "--config",
+      "out.toml",
+      "--ttl",
+      "1h",
+      "--tunnels",
+      "a",
+      "--rift",
+      name,
+      "--out",
+      out,
+    ]);
+
+  const first = await issue("one", "one.token");
+  const again = await issue("two", "one.token");
+  const taken = await issue("one", "other.token");
+
+  assert.equal(first.code, 0);
+  assert.equal(first.stdout, "");
+  assert.match(readFileSync(join(folder, "one.token"), "utf8"), /^mcpt_[A-Za-z0-9_-]+\n$/);
+  if (process.platform !== "win32") {
+    assert.equal(statSync(join(folder, "one.token")).mode & 0o777, 0o600);
+  }
+  assert.equal(again.code, 1);
+  assert.match(again.stderr, /"one.token" exists and stays as it is/);
+  assert.equal(taken.code, 2);
+  assert.throws(() => statSync(join(folder, "other.token")));
+});
+
+test("token issue refuses lifetimes without a unit and addresses nobody can dial", async () => {
+  const issue = ["token", "issue", "--rift", "a", "--tunnels", "a"];
+
+  const noUnit = await run([...issue, "--ttl", "30"]);
+  const wildcard = await run([...issue, "--ttl", "30d"]);
+
+  assert.equal(noUnit.code, 2);
+  assert.match(noUnit.stderr, /^mcptun: --ttl: "30" is not a duration/);
+  assert.equal(wildcard.code, 2);
+  assert.match(wildcard.stderr, /^mcptun: edge\.tunnel_address: missing/);
+});
+
+test("a rift takes its credential from a flag, the environment or the file, and says what is wrong", async () => {
+  writeFileSync(join(folder, "junk.token"), "junk\n", { mode: 0o644 });
+  const rift = ["rift", "--expose", "a=http://127.0.0.1:1/mcp"];
+
+  const none = await run(rift);
+  const missing = await run([...rift, "--token-file", "missing.token"]);
+  const junk = await run([...rift, "--token-file", "junk.token"]);
+  const stdin = await run([...rift, "--token-file", "-"], { stdin: "junk" });
+  const variable = await run(rift, { env: { MCPTUN_TOKEN: "mcpt_junk" } });
+
+  for (const { code, stdout } of [none, missing, junk, stdin, variable]) {
+    assert.equal(code, 2);
+    assert.equal(stdout, "");
+  }
+  assert.match(
+    none.stderr,
+    /^mcptun: No credential: make one on the edge with "mcptun token issue"/,
+  );
+  assert.match(missing.stderr, /missing\.token: no such file\n$/);
+  assert.match(junk.stderr, /junk\.token: /);
+  if (process.platform !== "win32") assert.match(junk.stderr, /warning: .*chmod 600/);
+  assert.match(stdin.stderr, /^mcptun: standard input: /);
+  assert.match(variable.stderr, /^mcptun: MCPTUN_TOKEN: /);
+});
+
+test("a rift with nothing to expose, or a malformed --expose, says what to write", async () => {
+  const nothing = await run(["rift"]);
+  const malformed = await run(["rift", "--expose", "http://127.0.0.1:1/?a=hunter2"]);
+
+  assert.equal(nothing.code, 2);
+  assert.match(nothing.stderr, /^mcptun: Nothing to expose: add --expose TUNNEL=URL/);
+  assert.equal(malformed.code, 2);
+  assert.match(malformed.stderr, /^mcptun: --expose: .* is not TUNNEL=URL/);
+  assert.doesNotMatch(malformed.stderr, /hunter2/);
+});
+
+test("a bug exits 70 with its stack and where to report it, an expected failure without", () => {
+  const bug = new TextSink();
+  const expected = new TextSink();
+
+  const codes = [
+    reportFailure(ioTo(bug), new RangeError("Something broke")),
+    reportFailure(ioTo(expected), new TunnelError("ADDRESS_IN_USE", "The port is taken")),
+  ];
+
+  assert.deepEqual(codes, [70, 1]);
+  assert.match(
+    bug.text,
+    /^mcptun: internal error\nRangeError: Something broke\n\s+at [^]*report it/,
+  );
+  assert.equal(expected.text, "mcptun: The port is taken\n");
+});
+
+interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdin?: string;
+}
+
+async function run(argv: readonly string[], { env = {}, stdin = "" }: RunOptions = {}) {
+  const stdout = new TextSink();
+  const stderr = new TextSink();
+  const code = await runCli(argv, {
+    ...ioTo(stderr),
+    stdin: Readable.from(stdin === "" ? [] : [stdin]),
+    stdout,
+    env,
+  });
+  return { code, stdout: stdout.text, stderr: stderr.text };
+}
+
+function ioTo(stderr: Writable): Io {
+  return {
+    stdin: Readable.from([]),
+    stdout: new TextSink(),
+    stderr,
+    env: {},
+    cwd: folder,
+    signal: new AbortController().signal,
+  };
+}
+
+class TextSink extends Writable {
+  text = "";
+
+  override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: () => void): void {
+    this.text += new TextDecoder().decode(chunk);
+    done();
+  }
+}
