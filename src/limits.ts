@@ -43,7 +43,7 @@ export const STREAM_QUEUE_BYTES = 256 * KIB;
 /** Lifetime of a Retry token, ms: one round trip of a slow path, with room. */
 export const RETRY_TOKEN_MS = 10_000;
 /** Longest delay of an acknowledgement that has nothing else to ride on, ms (RFC 9000, 13.2.1 allows max_ack_delay = 25). */
-export const ACK_DELAY_MS = 2;
+export const ACK_DELAY_MS = 5;
 /** Datagrams received before an acknowledgement goes out without waiting. */
 export const ACK_EVERY_DATAGRAMS = 8;
 

@@ -38,7 +38,7 @@ import { StreamIds } from "./stream_ids.ts";
 const ASK_EACH_UP_TO = 64;
 /** How often streams are asked whether the peer stopped them: this much per open stream, ms. */
 const SWEEP_MS_PER_STREAM = 0.01;
-const SWEEP_MIN_MS = 2;
+const SWEEP_MIN_MS = 10;
 /** Datagrams one connection sends in one turn, so that a burst does not overrun a socket buffer. */
 const BURST_DATAGRAMS = 64;
 /** How long a close waits for the server's first packet after the handshake, ms. */
@@ -338,23 +338,27 @@ export class QuicConnection implements Connection {
 
   #read(now: number): void {
     this.#mustRead = false;
-    if (this.#native.isReadable()) {
-      if (this.#streams.size > ASK_EACH_UP_TO) {
-        for (const id of this.#native.readable()) this.#readStream(id);
-      } else {
-        for (const [id, stream] of this.#streams) {
-          if (stream.wantsData && this.#native.streamReadable(id)) this.#readStream(id);
-        }
-        while (this.#onStream !== undefined && this.#native.streamReadable(this.#peerIds.next)) {
-          this.#readStream(this.#peerIds.next);
-        }
-        // Still something: a paused stream, or one whose elder sibling was lost on the way.
-        if (this.#native.isReadable()) {
-          for (const id of this.#native.readable()) this.#readStream(id);
-        }
+    this.#readReadable();
+    this.#sweep(now);
+  }
+
+  /** Reads what is there, asking as few streams as possible: new ones first, then the oldest. */
+  #readReadable(): void {
+    const native = this.#native;
+    if (!native.isReadable()) return;
+    while (this.#onStream !== undefined && native.streamReadable(this.#peerIds.next)) {
+      this.#readStream(this.#peerIds.next);
+      if (!native.isReadable()) return;
+    }
+    if (this.#streams.size <= ASK_EACH_UP_TO) {
+      for (const [id, stream] of this.#streams) {
+        if (!stream.wantsData || !native.streamReadable(id)) continue;
+        this.#readStream(id);
+        if (!native.isReadable()) return;
       }
     }
-    this.#sweep(now);
+    // Still something: many streams, a paused one, or one whose elder sibling was lost on the way.
+    for (const id of native.readable()) this.#readStream(id);
   }
 
   #readStream(id: number): void {

@@ -37,6 +37,8 @@ interface Member {
   readonly route: string;
   timer: Timer | undefined;
   timerAtMs: number;
+  /** When the connection wants its next turn. */
+  dueAtMs: number;
 }
 
 /** The connections of one socket. */
@@ -209,7 +211,13 @@ export class QuicEndpoint implements QuicConnectionOwner {
       owner: this,
     });
     const route = routeOf(id);
-    this.#members.set(connection, { connection, route, timer: undefined, timerAtMs: Infinity });
+    this.#members.set(connection, {
+      connection,
+      route,
+      timer: undefined,
+      timerAtMs: Infinity,
+      dueAtMs: Infinity,
+    });
     this.#routes.set(route, connection);
     this.#handshakes += 1;
     this.schedule(connection);
@@ -241,20 +249,26 @@ export class QuicEndpoint implements QuicConnectionOwner {
       return;
     }
     const member = this.#members.get(connection);
-    if (member !== undefined && delayMs !== Infinity) this.#arm(member, delayMs);
+    if (member === undefined) return;
+    member.dueAtMs = this.#options.clock.now() + delayMs;
+    this.#arm(member);
   }
 
-  /** Sets the connection's timer, unless one that fires early enough is set: it will look again. */
-  #arm(member: Member, delayMs: number): void {
+  /**
+   * Sets the connection's timer. One that fires too early is left as it is: what it waited for was
+   * most often done by then, and to wait again costs less than to set a timer for each exchange.
+   */
+  #arm(member: Member): void {
+    if (member.timerAtMs <= member.dueAtMs) return;
     const clock = this.#options.clock;
-    const atMs = clock.now() + delayMs;
-    if (member.timerAtMs <= atMs) return;
+    const delayMs = Math.ceil(member.dueAtMs - clock.now());
     member.timer?.cancel();
-    member.timerAtMs = atMs;
-    member.timer = clock.setTimer(Math.ceil(delayMs), () => {
+    member.timerAtMs = member.dueAtMs;
+    member.timer = clock.setTimer(Math.max(0, delayMs), () => {
       member.timerAtMs = Infinity;
       member.timer = undefined;
-      this.#turn(member.connection);
+      if (clock.now() < member.dueAtMs) this.#arm(member);
+      else this.#turn(member.connection);
     });
   }
 }
