@@ -40,6 +40,8 @@ export interface TunnelSettings {
 export interface VerifiedRift {
   readonly name: string;
   readonly serial: string;
+  /** When the credential ends, wall clock, ms. */
+  readonly expiresAtMs: number;
   mayClaim(tunnel: string): boolean;
 }
 

@@ -285,7 +285,7 @@ export class RiftSession implements RiftLink, StreamHandler {
     if (this.#granted.delete(name)) this.#context.registry.remove(name, this);
   }
 
-  /** Ends a connection whose rift has been silent for too long. */
+  /** Ends a connection whose rift has been silent for too long, or whose credential has ended. */
   #watch(): void {
     this.#timer.cancel();
     this.#checkedAtMs = this.#context.clock.now();
@@ -296,6 +296,9 @@ export class RiftSession implements RiftLink, StreamHandler {
       if (now - this.#lastSeenMs > DEAD_SILENCE_MS) {
         this.connection.close(quicOf("PROTOCOL_ERROR"), "No heartbeat");
         return;
+      }
+      if (this.#context.clock.wallNow() >= (this.#verified?.expiresAtMs ?? 0)) {
+        return this.#refuse("credential", "The credential has ended", undefined);
       }
       this.#watch();
     }, "no");

@@ -200,7 +200,10 @@ export function tunnelLifecycleSuite(options: SuiteOptions): void {
     for (const [tunnel, protocol, mayClaim, reason] of cases) {
       const bench = await startBench({
         makeTransport,
-        edge: { verifyRift: () => Promise.resolve({ name: "r", serial: "02", mayClaim }) },
+        edge: {
+          verifyRift: () =>
+            Promise.resolve({ name: "r", serial: "02", expiresAtMs: Infinity, mayClaim }),
+        },
       });
       const rift = bench.rift([{ tunnel, upstream: upstream.url, protocol }]);
       const end = await rift.closed;

@@ -119,4 +119,9 @@ export async function startBench(options: BenchOptions): Promise<Bench> {
   };
 }
 
-const ANY_RIFT: VerifiedRift = { name: "test-rift", serial: "01", mayClaim: () => true };
+const ANY_RIFT: VerifiedRift = {
+  name: "test-rift",
+  serial: "01",
+  expiresAtMs: Infinity,
+  mayClaim: () => true,
+};

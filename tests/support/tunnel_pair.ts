@@ -76,6 +76,7 @@ export async function openTunnelPair(
       Promise.resolve({
         name: "test-rift",
         serial: "01",
+        expiresAtMs: Infinity,
         mayClaim: () => true,
       }),
     clock: systemClock,

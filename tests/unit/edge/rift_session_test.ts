@@ -12,6 +12,8 @@ import { type FakeClock, fakeClock } from "../../support/fake_clock.ts";
 import { MCP_TUNNEL } from "../../support/tunnel_bench.ts";
 
 const TLS = { caPem: "", certPem: "", keyPem: "" };
+/** One minute after the fake clock's start. */
+const ENDS_AT_MS = 1_800_000_000_000 + 60_000;
 const HELLO = {
   type: "hello",
   versions: [1],
@@ -65,7 +67,8 @@ async function setUp(): Promise<
     edgeId: "e",
     tunnels: new Map([["code", MCP_TUNNEL]]),
     registry: memoryRegistry(),
-    verifyRift: () => Promise.resolve({ name: "r", serial: "1", mayClaim: () => true }),
+    verifyRift: () =>
+      Promise.resolve({ name: "r", serial: "1", expiresAtMs: ENDS_AT_MS, mayClaim: () => true }),
     sessions: new Set(),
     clock,
     log: silentLogger,
@@ -112,6 +115,27 @@ test("A rift that stays silent is disconnected", async () => {
 
   assert.equal(end.reason, "No heartbeat");
   assert.equal(context.registry.pick("code"), undefined);
+});
+
+test("A rift is disconnected when its credential ends, and told so", async () => {
+  const { clock, context, dial } = await setUp();
+  const rift = await dial();
+  rift.say(HELLO);
+  await rift.hear();
+  const left = ENDS_AT_MS - clock.wallNow();
+
+  for (let sequence = 1; sequence * 4_000 < left + 8_000; sequence++) {
+    clock.advance(4_000);
+    if (context.registry.pick("code") === undefined) break;
+    rift.say({ type: "heartbeat", sequence });
+    assert.equal((await rift.hear()).type, "heartbeat_ack");
+  }
+  const message = await rift.hear();
+
+  assert.equal(message.type === "refusal" && message.reason, "The credential has ended");
+  assert.equal(message.type === "refusal" && message.retryAfterMs, undefined);
+  assert.equal(context.registry.pick("code"), undefined);
+  assert.ok(clock.wallNow() >= ENDS_AT_MS);
 });
 
 test("A connection without a hello is refused in time", async () => {
