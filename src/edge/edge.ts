@@ -14,6 +14,7 @@ import type { Timer } from "../clock.ts";
 import { quicOf, TunnelError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import {
+  ANSWER_STALL_MS,
   CLIENT_KEEP_ALIVE_MS,
   CLIENT_SOCKET_BUFFER_BYTES,
   LINGER_MS,
@@ -91,10 +92,12 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     log,
   };
   const bodyWatch = new BodyWatch(clock, config.bodyTimeoutMs);
+  const answerWatch = new BodyWatch(clock, ANSWER_STALL_MS);
   const exchangeContext: ExchangeContext = {
     clock,
     log,
     bodyWatch,
+    answerWatch,
     maxBodyBytes: config.maxBodyBytes,
     bodyTimeoutMs: config.bodyTimeoutMs,
   };
@@ -105,6 +108,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   let onIdle: (() => void) | undefined;
   let frontDoor: FrontDoor<ServedTunnel> | undefined;
   const sockets = new Set<Socket>();
+  /** Sockets above the limit: they are answered once, so that the client learns why. */
+  const surplus = new WeakSet<Socket>();
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
     const refuse = (code: ErrorCode, detail?: string, allow?: string): void => {
@@ -112,7 +117,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       response.on("error", ignore);
       answerError(request, response, clock, code, { detail, allow });
     };
-    if (sockets.size > config.maxConnections) {
+    if (surplus.has(request.socket)) {
+      response.setHeader("Connection", "close");
       return refuse("TOO_MANY_CONNECTIONS", `the limit is ${config.maxConnections}`);
     }
     const method = request.method ?? "";
@@ -161,9 +167,16 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   }
 
   const server = createServer(options, onRequest);
-  server.on(scheme === "https" ? "secureConnection" : "connection", (socket: Socket) => {
+  server.on("connection", (socket: Socket) => {
     sockets.add(socket);
+    // One per exchange that waits its turn, and ours.
+    socket.setMaxListeners(0);
     socket.on("close", () => sockets.delete(socket));
+    if (sockets.size > config.maxConnections) surplus.add(socket);
+  });
+  server.on("secureConnection", (socket: Socket) => {
+    socket.setMaxListeners(0);
+    if (sockets.size > config.maxConnections) surplus.add(socket);
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
     refuseUnparsed(options, error, socket);
@@ -177,9 +190,9 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   await listenPublic(server, publicAddress, config.listen);
   // A public listener has a port: it is not a pipe.
   const port = (server.address() as AddressInfo).port;
-  const hosts = new HostTable({ scheme, port, loopback }, config.hosts);
   let listener: Listener;
   try {
+    const hosts = new HostTable({ scheme, port, loopback }, config.hosts);
     frontDoor = new FrontDoor<ServedTunnel>({
       router: new Router(hosts, tunnels),
       limits: config,
@@ -219,6 +232,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       });
     }
     bodyWatch.close();
+    answerWatch.close();
     for (const session of sessionContext.sessions) {
       session.connection.close(quicOf("CONNECTION_CLOSED"), "The edge is closing");
     }
@@ -294,7 +308,12 @@ function createServer(
   const server: Server = publicTls === undefined
     ? createHttpServer(serverOptions, onRequest)
     : createHttpsServer(
-      { ...serverOptions, cert: publicTls.certPem, key: publicTls.keyPem },
+      {
+        ...serverOptions,
+        cert: publicTls.certPem,
+        key: publicTls.keyPem,
+        handshakeTimeout: config.headerTimeoutMs,
+      },
       onRequest,
     );
   // Node would silently leave out headers above its own count; ours is checked at the front door.

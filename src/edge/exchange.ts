@@ -10,6 +10,7 @@
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 
 import type { Clock } from "../clock.ts";
 import { errorCodeOfQuic, quicOf, TunnelError } from "../errors.ts";
@@ -32,6 +33,8 @@ export interface ExchangeContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly bodyWatch: BodyWatch;
+  /** Answers that a client does not read: they hold a window of the tunnel. */
+  readonly answerWatch: BodyWatch;
   readonly maxBodyBytes: number;
   readonly bodyTimeoutMs: number;
 }
@@ -61,6 +64,7 @@ class Exchange implements StreamHandler, WatchedBody {
   readonly #start: ExchangeStart;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
+  readonly #socket: Socket;
   readonly #reader = responseHeadReader();
   #stream: Stream | undefined;
   #bodyBytes = 0;
@@ -73,6 +77,7 @@ class Exchange implements StreamHandler, WatchedBody {
   #answerBytes = 0;
   #waitsForDrain = false;
   #drainHooked = false;
+  #stalledAnswer: WatchedBody | undefined;
   #keepalive: SseKeepalive | undefined;
   /** The stream is finished or given up: nothing from it counts any more. */
   #streamDone = false;
@@ -83,6 +88,7 @@ class Exchange implements StreamHandler, WatchedBody {
     this.#start = start;
     this.#request = start.request;
     this.#response = start.response;
+    this.#socket = start.request.socket;
     this.#requestDone = start.body === "none";
   }
 
@@ -91,6 +97,8 @@ class Exchange implements StreamHandler, WatchedBody {
     this.#request.on("error", ignore);
     this.#response.on("error", ignore);
     this.#response.on("close", this.#onClose);
+    // An answer that waits behind another one on the same connection gets no `close` of its own.
+    this.#socket.on("close", this.#onClose);
     let bytes: Uint8Array;
     try {
       bytes = encodeRequestHead(head);
@@ -202,7 +210,9 @@ class Exchange implements StreamHandler, WatchedBody {
       this.#start.head.method === "HEAD";
     this.#response.writeHead(head.status, head.statusText, headers.endToEnd);
     const { sseKeepaliveMs } = this.#start.settings;
-    if (sseKeepaliveMs > 0 && headers.eventStream === "plain" && !this.#bodyless) {
+    // With a length, a comment would push the upstream's own bytes beyond it.
+    const mayGrow = headers.eventStream === "plain" && headers.contentLength === undefined;
+    if (sseKeepaliveMs > 0 && mayGrow && !this.#bodyless) {
       this.#startKeepalive(sseKeepaliveMs);
     }
     return true;
@@ -221,16 +231,34 @@ class Exchange implements StreamHandler, WatchedBody {
     if (this.#response.write(chunk)) return;
     this.#waitsForDrain = true;
     this.#stream!.pause();
+    this.#stalledAnswer = {
+      progressAtMs: this.#context.clock.now(),
+      onStalled: this.#onAnswerStalled,
+    };
+    this.#context.answerWatch.add(this.#stalledAnswer);
     if (this.#drainHooked) return;
     this.#drainHooked = true;
     this.#response.on("drain", this.#onDrained);
   }
 
+  /** The client has read nothing for the whole time: the cut must be visible. */
+  readonly #onAnswerStalled = (): void => {
+    this.#context.log.debug("Client does not read", { exchange: this.#start.head.exchangeId });
+    this.#abortStream();
+    this.#response.destroy();
+  };
+
   readonly #onDrained = (): void => {
     if (!this.#waitsForDrain) return;
     this.#waitsForDrain = false;
+    this.#forgetStall();
     if (!this.#streamDone) this.#stream!.resume();
   };
+
+  #forgetStall(): void {
+    if (this.#stalledAnswer !== undefined) this.#context.answerWatch.delete(this.#stalledAnswer);
+    this.#stalledAnswer = undefined;
+  }
 
   #finish(chunk: Uint8Array): void {
     this.#streamDone = true;
@@ -285,7 +313,9 @@ class Exchange implements StreamHandler, WatchedBody {
     if (this.#ended) return;
     this.#ended = true;
     this.#keepalive?.close();
+    this.#socket.off("close", this.#onClose);
     this.#context.bodyWatch.delete(this);
+    this.#forgetStall();
     if (!this.#streamDone || !this.#requestDone) this.#abortStream();
     this.#start.onEnd();
   };
@@ -333,7 +363,7 @@ function answerable(code: ErrorCode): ErrorCode {
   }
 }
 
-/** Errors of request and response are followed by `close`, where they are handled. */
+/** Errors of request and response are followed by a `close`, theirs or their socket's. */
 function ignore(): void {}
 
 const NOTHING = new Uint8Array(0);

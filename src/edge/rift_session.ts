@@ -234,6 +234,12 @@ export class RiftSession implements RiftLink, StreamHandler {
       if (other.#epoch > this.#epoch && other.#instance !== this.#instance && other.healthy) {
         return false;
       }
+      if (other.#instance === this.#instance && (other.#draining || other.healthy)) {
+        // The same process with a fresh connection: what runs on the old one may finish.
+        other.#draining = true;
+        other.#closeWhenDrained();
+        continue;
+      }
       other.#log.info("Rift was replaced", { rift: this.rift });
       other.#over();
       other.connection.close(quicOf("REPLACED"), "A newer rift took over");
@@ -311,7 +317,10 @@ export class RiftSession implements RiftLink, StreamHandler {
   }
 
   #send(message: ControlMessage): void {
-    this.#control?.write(encodeControl(message));
+    // A rift that does not read its control stream must not fill this side's memory.
+    if (this.#control?.write(encodeControl(message)) === false) {
+      this.connection.close(quicOf("PROTOCOL_ERROR"), "control stream not read");
+    }
   }
 
   /** Says why, and closes once the rift has had the time to read it. */

@@ -24,6 +24,10 @@ export interface SessionOptions {
   readonly onClaimed: (tunnels: readonly string[]) => void;
   /** The whole rift, or one tunnel, is refused. */
   readonly onRefused: (refusal: Refusal) => void;
+  /** Streams this connection takes before it asks for a successor. */
+  readonly maxStreams: number;
+  /** Called once, at `maxStreams`: the session goes on until the edge, with another, drains it. */
+  readonly onUsedUp: () => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -35,6 +39,7 @@ export class EdgeSession implements StreamHandler {
   readonly #control: Stream;
   #state: "waiting" | "open" | "closed" = "waiting";
   #exchanges = 0;
+  #accepted = 0;
   #onIdle: (() => void) | undefined;
   #sequence = 0;
   #acknowledged = 0;
@@ -154,7 +159,10 @@ export class EdgeSession implements StreamHandler {
   }
 
   #send(message: ControlMessage): void {
-    this.#control.write(encodeControl(message));
+    // An edge that does not read its control stream must not fill this side's memory.
+    if (!this.#control.write(encodeControl(message))) {
+      this.#options.connection.close(quicOf("PROTOCOL_ERROR"), "control stream not read");
+    }
   }
 
   #over(): void {
@@ -167,6 +175,7 @@ export class EdgeSession implements StreamHandler {
 
   #accept(stream: Stream): StreamHandler {
     this.#exchanges++;
+    if (++this.#accepted === this.#options.maxStreams) this.#options.onUsedUp();
     return new RiftExchange({
       find: this.#options.find,
       log: this.#options.log,

@@ -8,7 +8,7 @@ import { randomUUID } from "node:crypto";
 
 import { delay } from "../clock.ts";
 import { errorCodeOfQuic, TunnelError } from "../errors.ts";
-import { RECONNECT_FIRST_MS, RECONNECT_MAX_MS, STABLE_CONNECTION_MS } from "../limits.ts";
+import { CONNECTION_STREAMS, RECONNECT_FIRST_MS, RECONNECT_MAX_MS, STABLE_CONNECTION_MS } from "../limits.ts";
 import type { ConnectionEnd } from "../transport/transport.ts";
 import type { Refusal } from "../wire/control.ts";
 import { SUPPORTED_FEATURES, SUPPORTED_VERSIONS } from "../wire/version.ts";
@@ -41,6 +41,8 @@ class RiftRunner {
   #settleReady!: () => void;
   #failReady!: (error: TunnelError) => void;
   #session: EdgeSession | undefined;
+  /** Sessions that have a successor; the edge ends each when its last exchange is over. */
+  readonly #leaving = new Set<EdgeSession>();
   /** Starts with the wall clock, so that a restart is above what ran before. */
   #epoch: number;
   #fatal: TunnelError | undefined;
@@ -85,7 +87,9 @@ class RiftRunner {
 
   async #drain(): Promise<void> {
     this.#stop.abort();
-    await this.#session?.drain(this.#options.drainMs ?? DEFAULT_DRAIN_MS);
+    const drainMs = this.#options.drainMs ?? DEFAULT_DRAIN_MS;
+    const sessions = this.#session === undefined ? [] : [this.#session];
+    await Promise.all([...sessions, ...this.#leaving].map((session) => session.drain(drainMs)));
     this.#kill.abort();
   }
 
@@ -99,6 +103,10 @@ class RiftRunner {
     await this.#exposures.probeAll();
     for (let failures = 0; !this.#stop.signal.aborted;) {
       const livedMs = await this.#connectOnce(failures);
+      if (livedMs === "used_up") {
+        failures = 0;
+        continue;
+      }
       if (this.#fatal !== undefined || this.#stop.signal.aborted) break;
       failures = livedMs > STABLE_CONNECTION_MS ? 1 : failures + 1;
       const range = { firstMs: RECONNECT_FIRST_MS, maxMs: RECONNECT_MAX_MS };
@@ -127,9 +135,10 @@ class RiftRunner {
   /**
    * One dial and, if it works, the whole life of the connection. Never rejects.
    *
-   * @returns How long the connection lived, ms; 0 when there was none.
+   * @returns How long the connection lived, ms; 0 when there was none; `"used_up"` when it lives
+   *   on, but needs a successor.
    */
-  async #connectOnce(failures: number): Promise<number> {
+  async #connectOnce(failures: number): Promise<number | "used_up"> {
     const { transport, address, serverName, tls, clock, log } = this.#options;
     this.#tell("connecting", `${address.host}:${address.port}`);
     try {
@@ -143,6 +152,8 @@ class RiftRunner {
         signal: this.#kill.signal,
       });
       const connectedAtMs = clock.now();
+      let usedUp!: (outcome: "used_up") => void;
+      const successorDue = new Promise<"used_up">((resolve) => usedUp = resolve);
       this.#epoch = Math.max(this.#epoch + 1, clock.wallNow());
       const session = new EdgeSession({
         connection,
@@ -169,6 +180,8 @@ class RiftRunner {
           this.#settleReady();
         },
         onRefused: (refusal) => this.#refused(refusal, connection),
+        maxStreams: this.#options.connectionStreams ?? CONNECTION_STREAMS,
+        onUsedUp: () => usedUp("used_up"),
         clock,
         log,
       });
@@ -176,8 +189,15 @@ class RiftRunner {
       this.#session = session;
       // A close that came during the dial has nothing to drain.
       if (this.#stop.signal.aborted && this.#kill.signal.aborted) connection.close(0, "");
-      const end = await connection.closed;
+      const end = await Promise.race([connection.closed, successorDue]);
       this.#session = undefined;
+      if (end === "used_up") {
+        // It serves until the edge knows its successor, and then finishes what runs.
+        log.info("Moving to a fresh connection");
+        this.#leaving.add(session);
+        void connection.closed.then(() => this.#leaving.delete(session));
+        return "used_up";
+      }
       this.#judgeEnd(end);
       return clock.now() - connectedAtMs;
     } catch (error) {

@@ -38,6 +38,8 @@ export interface RiftOptions {
   readonly upstreamHeaderTimeoutMs?: number | undefined;
   /** Time running exchanges are given on close, ms. Default 10 s. */
   readonly drainMs?: number | undefined;
+  /** Streams after which a fresh connection takes over. Default `CONNECTION_STREAMS`. */
+  readonly connectionStreams?: number | undefined;
   /** Between 0 and 1; for the spread of retries. */
   readonly random?: (() => number) | undefined;
   readonly onState?: ((state: RiftState, detail: string) => void) | undefined;

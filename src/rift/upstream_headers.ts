@@ -11,7 +11,7 @@ import type { RequestHead } from "../wire/head.ts";
  */
 export function upstreamHeaders(head: RequestHead): string[] {
   const headers: string[] = [];
-  let forwardedFor = head.clientAddress;
+  const forwardedFor: string[] = [];
   for (let index = 0; index < head.headers.length; index += 2) {
     const rawName = head.headers[index]!;
     const value = head.headers[index + 1]!;
@@ -31,7 +31,7 @@ export function upstreamHeaders(head: RequestHead): string[] {
         continue;
       case "x-forwarded-for":
         // From the operator's own proxy: the edge passes on no other.
-        forwardedFor = `${value}, ${forwardedFor}`;
+        forwardedFor.push(value);
         continue;
       default:
         headers.push(rawName, value);
@@ -43,7 +43,7 @@ export function upstreamHeaders(head: RequestHead): string[] {
     "X-Forwarded-Proto",
     head.publicScheme,
     "X-Forwarded-For",
-    forwardedFor,
+    [...forwardedFor, head.clientAddress].join(", "),
   );
   return headers;
 }

@@ -4,9 +4,10 @@ import { test } from "node:test";
 
 import { systemClock } from "../../src/clock.ts";
 import { silentLogger } from "../../src/log.ts";
+import type { OpenUdp } from "../../src/runtime/udp_socket.ts";
 import { quicTransport } from "../../src/transport/quic/quic_transport.ts";
 import { connectPair, echo, exchange, sha256, testPki } from "../support/connection_pair.ts";
-import type { NetworkFaults } from "../support/simulated_network.ts";
+import type { NetworkFaults, SimulatedNetwork } from "../support/simulated_network.ts";
 import { simulatedNetwork } from "../support/simulated_network.ts";
 
 const NETWORKS: readonly (NetworkFaults & { readonly name: string })[] = [
@@ -174,6 +175,76 @@ test("an edge that does not answer is reported with what to look at", async () =
 
   await assert.rejects(dial, { code: "HANDSHAKE_TIMEOUT", message: /Is the edge running/ });
 });
+
+test("handshakes that never finish, from one address or from many, keep no rift out", async () => {
+  const network = simulatedNetwork({ seed: 15 });
+  const { listener, stop } = await connectPair(quicTransport({ openUdp: network.openUdp }));
+  const pki = await testPki();
+  const controller = new AbortController();
+  const dial = (from: string, hears: "all" | "only_retry") =>
+    quicTransport({ openUdp: movedTo(from, hears, network) }).connect({
+      host: "127.0.0.1",
+      port: listener.address.port,
+      serverName: "mcptun-edge",
+      tls: pki.client,
+      clock: systemClock,
+      log: silentLogger,
+      signal: controller.signal,
+    });
+  const silent: Promise<unknown>[] = [];
+  for (let n = 0; n < 60; n++) silent.push(dial("192.0.2.1", "only_retry").catch(() => {}));
+  for (let n = 0; n < 300; n++) silent.push(dial(`198.51.${n}.1`, "only_retry").catch(() => {}));
+  await settled(2_000);
+
+  const rift = await dial("203.0.113.1", "all");
+
+  assert.equal(rift.peerCertificates.length, 1);
+  controller.abort();
+  await Promise.all(silent);
+  assert.equal(silent.length, 360);
+  stop();
+});
+
+test("a sender whose address cannot be used is dropped, and the edge lives on", async () => {
+  const network = simulatedNetwork({ seed: 16 });
+  const { edge, rift, listener, stop } = await connectPair(
+    quicTransport({ openUdp: network.openUdp }),
+  );
+  rift.accept(echo);
+  const pki = await testPki();
+  const controller = new AbortController();
+  const dial = quicTransport({
+    openUdp: movedTo("fe80::1%eth0", "all", network),
+  }).connect({
+    host: "127.0.0.1",
+    port: listener.address.port,
+    serverName: "mcptun-edge",
+    tls: pki.client,
+    clock: systemClock,
+    log: silentLogger,
+    signal: controller.signal,
+  }).catch((error: Error) => error);
+  await settled(500);
+
+  assert.equal((await exchange(edge, randomBytes(100))).bytes, 100);
+  controller.abort();
+  assert.ok(await dial instanceof Error);
+  stop();
+});
+
+/** The network as one host sees it that sends from another address. */
+function movedTo(host: string, hears: "all" | "only_retry", network: SimulatedNetwork): OpenUdp {
+  return async (options) => {
+    const socket = await network.openUdp({
+      ...options,
+      onDatagram(bytes, from) {
+        if (hears === "all" || isRetry(bytes)) options.onDatagram(bytes, from);
+      },
+    });
+    network.move(socket.local.port, host);
+    return socket;
+  };
+}
 
 /** The first port the simulated network gives out. */
 const EDGE_PORT = 50_000;

@@ -4,7 +4,14 @@ import assert from "node:assert/strict";
 import type { Buffer } from "node:buffer";
 import type { ServerResponse } from "node:http";
 
-import { ask, deferred, openRequest, startServer, type TestServer } from "../support/http_probe.ts";
+import {
+  ask,
+  deferred,
+  openRequest,
+  readAnswer,
+  startServer,
+  type TestServer,
+} from "../support/http_probe.ts";
 import { rawRequest } from "../support/raw_http.ts";
 import { MCP_TUNNEL, startBench, WEB_TUNNEL } from "../support/tunnel_bench.ts";
 import {
@@ -65,6 +72,47 @@ export function tunnelLifecycleSuite(options: SuiteOptions): void {
       await upstream?.close();
     }
   });
+
+  behavior(
+    "moves to a fresh connection before the old one is used up, and loses nothing",
+    async () => {
+      const bench = await startBench({ makeTransport });
+      let finish!: () => void;
+      const upstream = await startServer((request, response) => {
+        if (!request.url?.endsWith("/long")) return echoBody(request, response);
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        response.write("data: first\n\n");
+        finish = () => response.end("data: last\n\n");
+      });
+      try {
+        const states: string[] = [];
+        const rift = bench.rift([{ tunnel: "web", upstream: upstream.url, protocol: "http" }], {
+          connectionStreams: 20,
+          onState: (state) => states.push(state),
+        });
+        await rift.ready;
+        const url = bench.edge.tunnelUrl("web");
+        const long = openRequest(`${url}/long`);
+        long.request.end();
+        const answer = await long.response;
+        const whole = readAnswer(answer);
+        whole.catch(() => {}); // awaited below, unless something else fails first
+        let served = 0;
+        for (let n = 0; n < 100; n++) {
+          const echoed = await ask(url, { method: "POST", body: String(n) });
+          if (String(echoed.body) === String(n)) served += 1;
+        }
+        finish();
+
+        assert.equal(served, 100);
+        assert.equal(String((await whole).body), "data: first\n\ndata: last\n\n");
+        assert.ok(states.filter((state) => state === "connected").length >= 5);
+      } finally {
+        await bench.close();
+        await upstream.close();
+      }
+    },
+  );
 
   behavior("answers 502 while its upstream is down, and works again after", async () => {
     await withTunnel(echoBody, async ({ mcpUrl, upstream }) => {

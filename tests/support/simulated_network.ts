@@ -36,6 +36,8 @@ export interface SimulatedNetwork {
   };
   /** Datagrams from `from` now leave from another port, as after a NAT lost its mapping. */
   rebind(from: UdpAddress): void;
+  /** Datagrams from this local port now leave from another host, and answers to it come back. */
+  move(port: number, host: string): void;
   /** Nothing arrives any more, until called again with false. */
   blackhole(on: boolean): void;
   /** Sends raw bytes to an address, from an address nobody listens on. */
@@ -69,6 +71,11 @@ export function simulatedNetwork(faults: NetworkFaults): SimulatedNetwork {
     counts,
     onSend: undefined,
     blackhole: (on) => black = on,
+    move(port, host) {
+      const from = { host: "127.0.0.1", port };
+      outside.set(keyOf(from), { host, port });
+      inside.set(keyOf({ host, port }), from);
+    },
     rebind(from) {
       const fresh = { host: from.host, port: nextPort++ };
       outside.set(keyOf(from), fresh);

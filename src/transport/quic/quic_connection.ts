@@ -91,6 +91,9 @@ export class QuicConnection implements Connection {
   readonly #peerIds: StreamIds;
   /** Streams with something queued, in turn order. */
   #sending: QuicStream[] = [];
+  /** Streams whose window was full when they were last asked. */
+  #blocked: QuicStream[] = [];
+  #retryDeadlineMs = -Infinity;
   #nextOwnId: number;
   #unopened = 0;
   #onStream: ((stream: Stream) => StreamHandler) | undefined;
@@ -240,7 +243,7 @@ export class QuicConnection implements Connection {
     this.#observe();
     if (this.#established && this.#end === undefined) {
       if (this.#mustRead) this.#read(now);
-      this.#drainQueues();
+      this.#drainQueues(now);
     }
     const due = this.#mustSend || this.#unacknowledged >= ACK_EVERY_DATAGRAMS ||
       this.#readSinceSend >= WINDOW_UPDATE_BYTES;
@@ -329,6 +332,7 @@ export class QuicConnection implements Connection {
     this.#sweepDeadlineMs = Infinity;
     this.#retireDeadlineMs = this.#clock.now() + CLOSING_MS;
     this.#sending = [];
+    this.#blocked = [];
     for (const stream of [...this.#streams.values()]) {
       this.#guard(stream, () => stream.lose(CONNECTION_LOST_STREAM_CODE));
     }
@@ -432,7 +436,11 @@ export class QuicConnection implements Connection {
     this.#forgetIfDone(stream);
   }
 
-  #drainQueues(): void {
+  #drainQueues(now: number): void {
+    if (this.#blocked.length > 0 && now >= this.#retryDeadlineMs) {
+      this.#sending.push(...this.#blocked);
+      this.#blocked = [];
+    }
     const sending = this.#sending;
     if (sending.length === 0) return;
     this.#sending = [];
@@ -441,11 +449,14 @@ export class QuicConnection implements Connection {
       const outcome = stream.drain((bytes, fin) => this.#sendOn(stream, bytes, fin));
       if (outcome === "blocked") {
         stream.queued = true;
-        this.#sending.push(stream);
+        this.#blocked.push(stream);
       }
       this.#guard(stream, () => stream.notifyDrained());
       this.#forgetIfDone(stream);
     }
+    // A few are asked again in each turn. With many, readers that stall would cost all the time.
+    const many = this.#blocked.length > ASK_EACH_UP_TO;
+    this.#retryDeadlineMs = many ? now + this.#blocked.length * SWEEP_MS_PER_STREAM : -Infinity;
   }
 
   #sendOn(stream: QuicStream, bytes: Uint8Array, fin: boolean): number | undefined {
@@ -498,6 +509,7 @@ export class QuicConnection implements Connection {
       this.#nativeDeadlineMs,
       this.#ackDeadlineMs,
       this.#sweepDeadlineMs,
+      this.#blocked.length > 0 && this.#retryDeadlineMs > now ? this.#retryDeadlineMs : Infinity,
       this.#pendingClose?.atMs ?? Infinity,
       this.#keepAliveDeadlineMs,
       this.#handshakeDeadlineMs,
@@ -551,7 +563,13 @@ export class QuicConnection implements Connection {
         stream: stream.id,
         cause: (error as Error).stack ?? String(error),
       });
+      const { handler } = stream;
       stream.abort(quicOf("INTERNAL"));
+      try {
+        handler.onAbort(quicOf("INTERNAL"));
+      } catch {
+        // It has failed twice; its stream is gone either way.
+      }
     }
   }
 }

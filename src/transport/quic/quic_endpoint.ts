@@ -9,7 +9,7 @@ import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 
 import type { Clock, Timer } from "../../clock.ts";
-import { MAX_CONNECTIONS, MAX_HANDSHAKES } from "../../limits.ts";
+import { MAX_CONNECTIONS, MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { UdpAddress, UdpSocket } from "../../runtime/udp_socket.ts";
 import type { Config, Header, NativeConnection, Role } from "./native.ts";
@@ -37,6 +37,8 @@ interface Member {
   readonly route: string;
   timer: Timer | undefined;
   timerAtMs: number;
+  /** The address that the handshake is counted for, until it is over. */
+  handshakeFrom: string | undefined;
   /** When the connection wants its next turn. */
   dueAtMs: number;
 }
@@ -49,6 +51,7 @@ export class QuicEndpoint implements QuicConnectionOwner {
   readonly #tokens = new RetryTokens(randomBytes(RETRY_KEY_BYTES));
   #socket: UdpSocket | undefined;
   #handshakes = 0;
+  readonly #handshakesFrom = new Map<string, number>();
   #due: QuicConnection[] = [];
   #turnSet = false;
   #closed = false;
@@ -70,11 +73,6 @@ export class QuicEndpoint implements QuicConnectionOwner {
   /** Gives the endpoint its socket; datagrams may come before. */
   attach(socket: UdpSocket): void {
     this.#socket = socket;
-  }
-
-  /** Connections held now, in any state. */
-  get size(): number {
-    return this.#members.size;
   }
 
   /** Starts a connection to `remote`. The first packet leaves in this turn of the loop. */
@@ -110,7 +108,12 @@ export class QuicEndpoint implements QuicConnectionOwner {
     const known = this.#routes.get(routeOf(header.dcid));
     if (known !== undefined) known.receive(bytes, from);
     else if (this.#options.role === "server" && bytes.length >= MIN_INITIAL_BYTES) {
-      this.#newcomer(header, bytes, from);
+      try {
+        this.#newcomer(header, bytes, from);
+      } catch (error) {
+        // For example an IPv6 address with a zone, which the native object cannot take.
+        this.#options.log.debug("Newcomer dropped", { cause: (error as Error).message });
+      }
     }
   }
 
@@ -147,14 +150,14 @@ export class QuicEndpoint implements QuicConnectionOwner {
   }
 
   established(connection: QuicConnection): void {
-    this.#handshakes -= 1;
+    this.#handshakeOver(connection);
     this.#options.onConnection(connection);
   }
 
   retired(connection: QuicConnection): void {
     const member = this.#members.get(connection);
     if (member === undefined) return;
-    if (!connection.isEstablished) this.#handshakes -= 1;
+    this.#handshakeOver(connection);
     member.timer?.cancel();
     this.#members.delete(connection);
     this.#routes.delete(member.route);
@@ -184,14 +187,10 @@ export class QuicEndpoint implements QuicConnectionOwner {
     }
     const originalId = this.#tokens.check(token, from, header.dcid, nowMs);
     if (originalId === undefined) return;
-    if (this.#handshakes >= MAX_HANDSHAKES || this.#members.size >= MAX_CONNECTIONS) {
-      this.#options.log.warn("Connection dropped: too many already", {
-        remote: from.host,
-        connections: this.#members.size,
-        handshakes: this.#handshakes,
-      });
-      return;
-    }
+    const fromHere = this.#handshakesFrom.get(from.host) ?? 0;
+    if (fromHere >= MAX_HANDSHAKES_PER_ADDRESS || this.#members.size >= MAX_CONNECTIONS) return;
+    // Many addresses that never finish must not keep out one that would: the oldest goes.
+    if (this.#handshakes >= MAX_HANDSHAKES) this.#dropOldestHandshake();
     const id = Buffer.from(header.dcid);
     const local = this.#socket!.local; // a datagram came, so there is a socket
     const native = quiche.Connection.accept(id, originalId, local, from, this.#config);
@@ -217,11 +216,33 @@ export class QuicEndpoint implements QuicConnectionOwner {
       timer: undefined,
       timerAtMs: Infinity,
       dueAtMs: Infinity,
+      handshakeFrom: remote.host,
     });
     this.#routes.set(route, connection);
     this.#handshakes += 1;
+    this.#handshakesFrom.set(remote.host, (this.#handshakesFrom.get(remote.host) ?? 0) + 1);
     this.schedule(connection);
     return connection;
+  }
+
+  #handshakeOver(connection: QuicConnection): void {
+    const member = this.#members.get(connection);
+    const host = member?.handshakeFrom;
+    if (member === undefined || host === undefined) return;
+    member.handshakeFrom = undefined;
+    this.#handshakes -= 1;
+    const left = (this.#handshakesFrom.get(host) ?? 1) - 1;
+    if (left > 0) this.#handshakesFrom.set(host, left);
+    else this.#handshakesFrom.delete(host);
+  }
+
+  #dropOldestHandshake(): void {
+    for (const member of this.#members.values()) {
+      if (member.handshakeFrom === undefined) continue;
+      member.connection.close(0, "");
+      this.retired(member.connection);
+      return;
+    }
   }
 
   readonly #runDue = (): void => {

@@ -18,6 +18,7 @@ import type {
 } from "../transport.ts";
 import type { Config, Role } from "./native.ts";
 import { nativeConfig } from "./native.ts";
+import type { QuicConnection } from "./quic_connection.ts";
 import { QuicEndpoint } from "./quic_endpoint.ts";
 
 /** What a test may put in place of the real network. */
@@ -95,7 +96,16 @@ async function connect(open: OpenUdp, options: ConnectOptions): Promise<Connecti
   endpoint.whenEmpty(() => void endpoint.close(0, ""));
   const onAbort = () => void endpoint.close(0, "the rift is closing");
   signal.addEventListener("abort", onAbort, { once: true });
-  const connection = endpoint.dial(remote, options.serverName);
+  let connection: QuicConnection;
+  try {
+    connection = endpoint.dial(remote, options.serverName);
+  } catch (error) {
+    await endpoint.close(0, "");
+    const cause = (error as Error).message;
+    throw new TunnelError("CONNECTION_LOST", `Cannot dial ${host}:${options.port}: ${cause}`, {
+      cause: error,
+    });
+  }
   void connection.closed.then(() => signal.removeEventListener("abort", onAbort));
   if (signal.aborted) onAbort();
   const ended = connection.closed.then((end) => {

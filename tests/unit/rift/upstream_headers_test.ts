@@ -51,3 +51,12 @@ test("upstreamHeaders() appends the client to the chain that the operator's prox
     "198.51.100.1, 203.0.113.5",
   ]);
 });
+
+test("upstreamHeaders() keeps the order of a chain in several lines: the nearest hop is last", () => {
+  const headers = ["X-Forwarded-For", "192.0.2.66", "X-Forwarded-For", "198.51.100.1"];
+
+  assert.deepEqual(upstreamHeaders({ ...HEAD, headers }).slice(-2), [
+    "X-Forwarded-For",
+    "192.0.2.66, 198.51.100.1, 203.0.113.5",
+  ]);
+});
