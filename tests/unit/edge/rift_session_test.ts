@@ -50,6 +50,10 @@ class HandRift {
     this.#stream.write(encodeControl(message));
   }
 
+  pause(): void {
+    this.#stream.pause();
+  }
+
   async hear(): Promise<ControlMessage> {
     for (;;) {
       const message = this.#received.shift();
@@ -136,6 +140,29 @@ test("A rift is disconnected when its credential ends, and told so", async () =>
   assert.equal(message.type === "refusal" && message.retryAfterMs, undefined);
   assert.equal(context.registry.pick("code"), undefined);
   assert.ok(clock.wallNow() >= ENDS_AT_MS);
+});
+
+test("A rift that asks and does not read the answers is disconnected before they pile up", async () => {
+  const { dial } = await setUp();
+  const rift = await dial();
+  rift.say(HELLO);
+  await rift.hear();
+  const tunnels = Array.from(
+    { length: 64 },
+    (_, n) => ({ name: `t${n}`, protocol: "mcp" }) as const,
+  );
+  let ended = false;
+  void rift.connection.closed.then(() => ended = true);
+
+  rift.pause();
+  let asked = 0;
+  for (; asked < 1_000 && !ended; asked++) {
+    rift.say({ type: "claim", tunnels });
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  assert.ok(ended);
+  assert.ok(asked < 1_000);
 });
 
 test("A connection without a hello is refused in time", async () => {
