@@ -8,18 +8,21 @@ import { runCli } from "./cli/program.ts";
 import { reportFailure } from "./cli/report.ts";
 
 const stop = new AbortController();
-for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+for (const [signal, code] of [["SIGHUP", 129], ["SIGINT", 130], ["SIGTERM", 143]] as const) {
   process.on(signal, () => {
     // The first asks for an orderly end, the second does not wait for it.
     if (stop.signal.aborted) process.exit(code);
     stop.abort();
   });
 }
-// A reader that has seen enough, such as head(1), is no failure.
+let outputError: NodeJS.ErrnoException | undefined;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") stop.abort();
-  else throw error;
+  // A reader that has seen enough, such as head(1), is no failure.
+  if (error.code !== "EPIPE") outputError ??= error;
+  stop.abort();
 });
+// A role serves on when nobody reads its log any more.
+process.stderr.on("error", () => {});
 
 const io: Io = {
   stdin: process.stdin,
@@ -32,6 +35,9 @@ const io: Io = {
 // Nothing expected arrives here; what does is a bug, told like every other one.
 process.on("uncaughtException", (error) => process.exit(reportFailure(io, error)));
 
-process.exitCode = await runCli(process.argv.slice(2), io);
+const code = await runCli(process.argv.slice(2), io);
+// A failed write is told a turn later.
+await new Promise((resolve) => setImmediate(resolve));
+process.exitCode = code !== 0 || outputError === undefined ? code : reportFailure(io, outputError);
 // Commands close what they open. Should a native handle live on, it must not hold the process.
 setTimeout(() => process.exit(), 1_000).unref();

@@ -1,9 +1,10 @@
 /** `mcptun dev`: edge, rift and a private server in one process, over real QUIC on loopback. @module */
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 
 import { type Clock, delay, systemClock } from "../clock.ts";
 import type { Config, LogConfig } from "../config/config.ts";
@@ -39,7 +40,10 @@ export async function runDev(io: Io, options: DevCommandOptions): Promise<void> 
   const upstream = options.upstream === undefined ? undefined : requireUpstream(options.upstream);
   const log = pinoLogger({ ...devLog(io), destination: io.stderr });
   const life = new AbortController();
-  const stateDir = await mkdtemp(join(tmpdir(), "mcptun-dev-"));
+  const stateDir = mkdtempSync(join(tmpdir(), "mcptun-dev-"));
+  // It holds the key of a CA: also an exit that does not wait, such as a second signal, removes it.
+  const removeState = (): void => rmSync(stateDir, { recursive: true, force: true });
+  process.once("exit", removeState);
   const running: Running = {};
   try {
     const context: DevContext = { port, upstream, stateDir, log, clock: systemClock, life };
@@ -53,7 +57,8 @@ export async function runDev(io: Io, options: DevCommandOptions): Promise<void> 
     if (end?.error !== undefined) throw end.error;
   } finally {
     await stopAll(running, life);
-    await rm(stateDir, { recursive: true, force: true });
+    removeState();
+    process.removeListener("exit", removeState);
   }
   if (options.json !== true) io.stdout.write("\nStopped, nothing left behind\n");
 }
@@ -118,8 +123,6 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
     software: `mcptun/${readProduct().version}`,
     drainMs: 0,
   });
-  // `closed` tells the same with the reason; this only keeps the rejection from being unhandled.
-  running.rift.ready.catch(() => {});
   return {
     version: readProduct().version,
     url: edge.tunnelUrl(TUNNEL),
@@ -198,7 +201,7 @@ async function withFreePort(error: unknown, port: number): Promise<unknown> {
 }
 
 /** The first free loopback port from `from` on, or 0, which means any. */
-export async function nextFreePort(from: number): Promise<number> {
+async function nextFreePort(from: number): Promise<number> {
   for (let port = from; port < Math.min(from + PORTS_TRIED, 65_536); port++) {
     if (await isFree(port)) return port;
   }

@@ -41,7 +41,7 @@ export function devJson(facts: DevFacts): string {
 }
 
 /** The entry that MCP clients with a JSON config take. */
-export function clientConfig({ url, token }: DevFacts): Record<string, unknown> {
+function clientConfig({ url, token }: DevFacts): Record<string, unknown> {
   return {
     mcpServers: {
       "mcptun-dev": { type: "http", url, headers: { Authorization: `Bearer ${token}` } },
@@ -50,7 +50,7 @@ export function clientConfig({ url, token }: DevFacts): Record<string, unknown> 
 }
 
 /** One line for a POSIX shell: a legacy `initialize`, which servers of every revision answer. */
-export function curlLine({ url, token, version }: DevFacts): string {
+function curlLine({ url, token, version }: DevFacts): string {
   const body = JSON.stringify({
     jsonrpc: "2.0",
     id: 1,

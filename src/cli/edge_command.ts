@@ -1,12 +1,9 @@
 /** `mcptun edge`: the public role in the foreground. @module */
 
-import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 
 import type { Clock, Timer } from "../clock.ts";
 import { systemClock } from "../clock.ts";
-import type { EdgeConfig } from "../config/config.ts";
 import { startEdge } from "../edge/edge.ts";
 import { TunnelError } from "../errors.ts";
 import { CredentialStore } from "../identity/credential_store.ts";
@@ -18,6 +15,7 @@ import { quicTransport } from "../transport/quic/quic_transport.ts";
 import { aborted, type Io } from "./io.ts";
 import { givenFlags, loadFor } from "./key_option.ts";
 import { readProduct } from "./product.ts";
+import { readPublicTls } from "./public_tls.ts";
 import { columns } from "./report.ts";
 
 /** What `edge` is told. */
@@ -54,7 +52,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
   }
   const log = pinoLogger({ ...logConfig, destination: io.stderr });
   const clock = systemClock;
-  const publicTls = readPublicTls(config);
+  const publicTls = readPublicTls(loaded);
   const ca = await openTunnelCa({ stateDir: config.stateDir, clock, log });
   const store = await CredentialStore.open({ stateDir: config.stateDir });
   const life = new AbortController();
@@ -118,56 +116,4 @@ class Renewal {
   stop(): void {
     this.#timer.cancel();
   }
-}
-
-function readPublicTls(
-  { tlsCert, tlsKey }: EdgeConfig,
-): { certPem: string; keyPem: string } | undefined {
-  if (tlsCert === undefined || tlsKey === undefined) return undefined;
-  const certPem = readPem("edge.tls_cert", tlsCert, /-----BEGIN CERTIFICATE-----/);
-  const keyPem = readPem("edge.tls_key", tlsKey, /-----BEGIN [A-Z ]*PRIVATE KEY-----/);
-  // Asked here, for the HTTPS servers of the runtimes differ: one throws, one fails every handshake.
-  let matches: boolean;
-  try {
-    matches = new X509Certificate(certPem).checkPrivateKey(createPrivateKey(keyPem));
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new TunnelError(
-      "CONFIG_INVALID",
-      `edge.tls_cert, edge.tls_key: cannot use them: ${reason}`,
-      {
-        cause: error,
-      },
-    );
-  }
-  if (!matches) {
-    throw new TunnelError(
-      "CONFIG_INVALID",
-      `edge.tls_key: ${JSON.stringify(tlsKey)} is not the key of ${JSON.stringify(tlsCert)}`,
-    );
-  }
-  return { certPem, keyPem };
-}
-
-function readPem(key: string, path: string, marker: RegExp): string {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    throw new TunnelError(
-      "CONFIG_INVALID",
-      `${key}: cannot read ${JSON.stringify(path)}: ${code}`,
-      {
-        cause: error,
-      },
-    );
-  }
-  if (!marker.test(text)) {
-    throw new TunnelError(
-      "CONFIG_INVALID",
-      `${key}: ${JSON.stringify(path)} holds no such PEM block`,
-    );
-  }
-  return text;
 }

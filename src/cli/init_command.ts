@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 
+import { parseAddress } from "../config/value.ts";
 import { TunnelError } from "../errors.ts";
 import type { Io } from "./io.ts";
 
@@ -40,7 +41,7 @@ export function runInit(io: Io, options: { readonly config: string }): void {
 /** The text of the file for a host of this name. */
 export function starter(host: string): string {
   // A host name that no address may hold would make the file invalid from the start.
-  const name = /^[A-Za-z0-9._-]+$/.test(host) ? host : "mcp.example.com";
+  const name = "value" in parseAddress(`${host}:4443`, "dialable") ? host : "mcp.example.com";
   return `# mcptun on ${name}. Every key, with its default: config.example.toml, docs/configuration.md
 # What is commented out shows an example, not the default.
 

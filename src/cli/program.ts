@@ -27,11 +27,19 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
       program.outputHelp({ error: true });
       return 2;
     }
-    await program.parseAsync(argv, { from: "user" });
+    await program.parseAsync(helpOfInner(argv), { from: "user" });
     return 0;
   } catch (error) {
     return reportFailure(io, error);
   }
+}
+
+/** `help token issue` as `token help issue`: the help command of the library looks one level deep. */
+function helpOfInner(argv: readonly string[]): readonly string[] {
+  const [first, outer, ...inner] = argv;
+  return first === "help" && outer !== undefined && inner.length > 0
+    ? [outer, "help", ...inner]
+    : argv;
 }
 
 function makeProgram(io: Io): Command {
@@ -160,7 +168,7 @@ function tokenCommand(io: Io): Command {
       "after",
       examples(
         "mcptun token issue --rift laptop --tunnels 'team-a-*' --ttl 30d --out laptop.token",
-        "mcptun token issue --rift ci --tunnels build,test --ttl 12h > ci.token",
+        "mcptun token issue --rift ci --tunnels build,test --ttl 12h --out ci.token",
       ),
     )
     .action(async (options) => (await import("./token_command.ts")).runTokenIssue(io, options));

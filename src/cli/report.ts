@@ -7,8 +7,10 @@ import type { Io } from "./io.ts";
 import { readProduct } from "./product.ts";
 
 /** The exit code of a bug, as `EX_SOFTWARE` of sysexits.h. */
-export const EXIT_BUG = 70;
+const EXIT_BUG = 70;
 const EXIT_USAGE = 2;
+/** What a disk says, when standard output goes to one; some runtimes throw it, some emit it. */
+const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG", "EIO"]);
 
 /** Prints why a command failed and gives the exit code. Only bugs show a stack. */
 export function reportFailure(io: Io, error: unknown): number {
@@ -21,6 +23,11 @@ export function reportFailure(io: Io, error: unknown): number {
       : [`${lines.length} problems`, ...lines].join("\n  ");
     io.stderr.write(`mcptun: ${text}\n`);
     return error.facts.exit;
+  }
+  const systemCode = (error as NodeJS.ErrnoException | undefined)?.code ?? "";
+  if (FULL.has(systemCode)) {
+    io.stderr.write(`mcptun: Cannot write: ${systemCode} (make room, or write to another place)\n`);
+    return 1;
   }
   const stack = error instanceof Error ? error.stack ?? String(error) : String(error);
   io.stderr.write(

@@ -88,8 +88,6 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
       upstreamHeaderTimeoutMs: config.upstreamHeaderTimeoutMs,
       drainMs: config.drainMs,
     });
-    // `closed` tells the same with the reason; this only keeps the rejection from being unhandled.
-    rift.ready.catch(() => {});
     const end = await Promise.race([rift.closed, aborted(io.signal)]);
     if (end === undefined) {
       log.info("Rift is stopping", { drainMs: config.drainMs });
@@ -103,13 +101,13 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
 }
 
 /** `code-server=http://127.0.0.1:9090/mcp` as the table it stands for. @throws {TunnelError} `USAGE` */
-export function parseExpose(text: string): { tunnel: string; upstream: string } {
+function parseExpose(text: string): { tunnel: string; upstream: string } {
   const at = text.indexOf("=");
   if (at < 1 || at === text.length - 1 || text.slice(0, at).includes("/")) {
     throw new TunnelError(
       "USAGE",
-      `--expose: ${JSON.stringify(shownUrl(text))} is not TUNNEL=URL ` +
-        "(such as code-server=http://127.0.0.1:9090/mcp)",
+      // Not repeated: the URL in it may hold a password.
+      "--expose: not TUNNEL=URL (such as code-server=http://127.0.0.1:9090/mcp)",
     );
   }
   return { tunnel: text.slice(0, at), upstream: text.slice(at + 1) };

@@ -1,6 +1,6 @@
 /** `mcptun token issue`: a credential for a rift. @module */
 
-import { rmSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 
 import { systemClock } from "../clock.ts";
@@ -53,15 +53,30 @@ export async function runTokenIssue(io: Io, options: TokenIssueOptions): Promise
     const store = await CredentialStore.open({ stateDir });
     const { rift: name, tunnels } = options;
     const address = config.edge.tunnelAddress;
-    return issueRiftCredential({ ca, store, name, tunnels, ttlMs, address, clock });
+    const issued = await issueRiftCredential({
+      ca,
+      store,
+      name,
+      tunnels,
+      ttlMs,
+      address,
+      clock,
+    });
+    const line = `${encodeCredential(issued).reveal()}\n`;
+    try {
+      if (out === undefined) await writeOut(io, line);
+      else out.fill(line);
+    } catch (error) {
+      // Nobody has this credential: its name must be free for the next try.
+      await store.revoke(name);
+      throw error;
+    }
+    return issued;
   };
   const credential = await issue().catch((error: unknown) => {
     out?.discard();
     throw error;
   });
-  const line = `${encodeCredential(credential).reveal()}\n`;
-  if (out === undefined) io.stdout.write(line);
-  else out.fill(line);
 
   const covered = config.tunnels.filter(({ name }) => matches.some(([, match]) => match(name)));
   io.stderr.write(columns([
@@ -93,9 +108,9 @@ interface Reservation {
 /** Takes the name before the credential exists: a taken name must not leave a lost credential behind. */
 function reserve(io: Io, shown: string): Reservation {
   const path = resolve(io.cwd, shown);
-  const write = (text: string, flag: "wx" | "w"): void => {
+  const attempt = <T>(work: () => T): T => {
     try {
-      writeFileSync(path, text, { flag, mode: 0o600 });
+      return work();
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       if (code === "EEXIST") {
@@ -105,14 +120,44 @@ function reserve(io: Io, shown: string): Reservation {
             "another file with --out",
         );
       }
-      throw new TunnelError("STATE_UNUSABLE", `Cannot write ${JSON.stringify(shown)}: ${code}`, {
-        cause: error,
-      });
+      throw cannotWrite(JSON.stringify(shown), error);
     }
   };
-  write("", "wx");
-  return {
-    fill: (text) => write(text, "w"),
-    discard: () => rmSync(path, { force: true }),
+  // Kept open: the name could lead to another file by the time the credential is there.
+  const file = attempt(() => openSync(path, "wx", 0o600));
+  let open = true;
+  const close = (): void => {
+    if (!open) return;
+    open = false;
+    closeSync(file);
   };
+  return {
+    fill: (text) =>
+      attempt(() => {
+        writeFileSync(file, text);
+        close();
+      }),
+    discard: () => {
+      close();
+      rmSync(path, { force: true });
+    },
+  };
+}
+
+/** Writes to standard output and waits until it is out. @throws {TunnelError} `STATE_UNUSABLE` */
+async function writeOut(io: Io, text: string): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      // Some runtimes throw for a file that is full, others tell the callback.
+      io.stdout.write(text, (error) => error ? reject(error) : resolve());
+    });
+  } catch (error) {
+    throw cannotWrite("standard output", error);
+  }
+}
+
+function cannotWrite(place: string, error: unknown): TunnelError {
+  const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+  const text = `Cannot write ${place}: ${reason} (make room or name another place)`;
+  return new TunnelError("STATE_UNUSABLE", text, { cause: error });
 }

@@ -8,6 +8,7 @@ import type { KeyPath } from "./key_locator.ts";
 import { nearest } from "./nearest.ts";
 import { checkEdge, checkExposes, checkTunnels, type Problem } from "./rules.ts";
 import { EdgeSchema, ExposeSchema, FileSchema, TunnelSchema } from "./schema.ts";
+import { quote } from "./value.ts";
 
 /** Turns a path value as written into an absolute one; asked per key, for it depends on the source. */
 export type PathResolver = (path: KeyPath, value: string) => string;
@@ -107,7 +108,8 @@ function received(issue: v.BaseIssue<unknown>): string {
   if (issue.received === "Object") return "a table";
   if (issue.received === "Array") return "a list";
   if (issue.received === "Date") return "a date";
-  return issue.received.length > 80 ? `${issue.received.slice(0, 77)}...` : issue.received;
+  // A string arrives in quotes.
+  return issue.received.startsWith('"') ? quote(issue.received.slice(1, -1)) : issue.received;
 }
 
 function showKey(path: KeyPath): string {

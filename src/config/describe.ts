@@ -20,7 +20,7 @@ export interface KeyDescription {
   readonly name: string;
   readonly doc: string;
   readonly form: string;
-  readonly unit: "duration" | "size" | undefined;
+  readonly unit: "size" | undefined;
   /** As written in TOML; `undefined` when there is none. */
   readonly fallback: string | number | boolean | readonly string[] | undefined;
   readonly required: boolean;

@@ -55,6 +55,8 @@ export interface LoadedConfig {
   readonly written: Readonly<Record<string, unknown>>;
   /** What is probably a mistake but refuses nothing. */
   readonly warnings: readonly string[];
+  /** Who set a key, for complaints: `mcptun.toml:3:1 edge.listen`, a variable or a flag. */
+  readonly place: (path: KeyPath) => string;
 }
 
 /**
@@ -82,6 +84,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     origins: sources.origins(written),
     written,
     warnings,
+    place: (path) => sources.place(path),
   };
 }
 
@@ -142,7 +145,7 @@ class Sources {
 }
 
 /** `edge.listen`, `tunnel[1].path`; names that are not bare keys are quoted. */
-export function showPath(path: KeyPath): string {
+function showPath(path: KeyPath): string {
   return path.map((part, index) => {
     if (typeof part === "number") return `[${part}]`;
     const name = /^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(part);

@@ -47,7 +47,8 @@ export function checkTunnels(
 ): Problem[] {
   const problems: Problem[] = [];
   const names = new Map<string, number>();
-  const routes = new Map<string, string>();
+  /** By path, the tunnels that have it so far. */
+  const routes = new Map<string, TunnelConfig[]>();
   for (const [index, tunnel] of tunnels.entries()) {
     if (tunnel === undefined) continue;
     if (names.has(tunnel.name)) {
@@ -56,16 +57,18 @@ export function checkTunnels(
         text: `tunnel ${JSON.stringify(tunnel.name)} is declared twice (give one another name)`,
       });
     } else names.set(tunnel.name, index);
-    const route = `${tunnel.host ?? ""} ${tunnel.path}`;
-    const holder = routes.get(route);
-    if (holder !== undefined && holder !== tunnel.name) {
-      const where = tunnel.host === undefined ? tunnel.path : `${tunnel.host}${tunnel.path}`;
+    const holders = routes.get(tunnel.path) ?? [];
+    const holder = holders.find((other) =>
+      other.name !== tunnel.name && hostsOverlap(hostsOf(other, edge), hostsOf(tunnel, edge))
+    );
+    if (holder !== undefined) {
+      const where = `${tunnel.host ?? ""}${tunnel.path}`;
       problems.push({
         path: ["tunnel", index, "path"],
         text: `route ${JSON.stringify(where)} already belongs to tunnel ` +
-          `${JSON.stringify(holder)} (give one another host or path)`,
+          `${JSON.stringify(holder.name)} (give one another host or path)`,
       });
-    } else routes.set(route, tunnel.name);
+    } else routes.set(tunnel.path, [...holders, tunnel]);
   }
   const byPath = tunnels.find((tunnel) => tunnel !== undefined && tunnel.host === undefined);
   const listensPublicly = edge !== undefined && !isLoopback(splitAddress(edge.listen).host);
@@ -78,6 +81,28 @@ export function checkTunnels(
   }
   return problems;
 }
+
+/** The `Host` values that reach a tunnel; "" stands for the edge's own, also when there are none. */
+function hostsOf(tunnel: TunnelConfig, edge: EdgeConfig | undefined): readonly string[] {
+  if (tunnel.host !== undefined) return [tunnel.host];
+  if (edge === undefined) return [""];
+  const { host, port } = splitAddress(edge.listen);
+  const loopback = isLoopback(host) ? LOOPBACK_NAMES.map((name) => `${name}:${port}`) : [];
+  return ["", ...edge.hosts, ...loopback];
+}
+
+/** A host without a port answers on several, so it meets the same host with any port. */
+function hostsOverlap(some: readonly string[], others: readonly string[]): boolean {
+  return some.some((one) =>
+    others.some((other) => {
+      const [a, b] = [/^(.*?)(:\d+)?$/.exec(one)!, /^(.*?)(:\d+)?$/.exec(other)!];
+      return a[1] === b[1] && (a[2] === undefined || b[2] === undefined || a[2] === b[2]);
+    })
+  );
+}
+
+/** What a loopback listener answers to besides `edge.hosts`. */
+const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 
 /** The rules between exposed tunnels. Entries that did not parse are absent. */
 export function checkExposes(

@@ -20,12 +20,16 @@ export interface KeyFacts {
 /** What people read about the form of a value; `path` values resolve against the file's folder. */
 export interface FormFacts {
   readonly form: string;
-  readonly unit?: "duration" | "size";
+  readonly unit?: "size";
   readonly path?: true;
 }
 
 const TEXT = v.pipe(v.string(), v.nonEmpty("must not be empty"));
-const PATH = v.pipe(TEXT, v.metadata({ form: "path", path: true }));
+const PATH = v.pipe(
+  TEXT,
+  v.rawTransform(parsing(value.parsePath)),
+  v.metadata({ form: "path", path: true }),
+);
 const FLAG = v.pipe(v.boolean(), v.metadata({ form: "true or false" }));
 const PROTOCOL = v.pipe(
   v.picklist(["mcp", "http"]),
@@ -225,7 +229,7 @@ function duration(range: value.DurationRange) {
   return v.pipe(
     TEXT,
     v.rawTransform(parsing((text: string) => value.parseDuration(text, range))),
-    v.metadata({ form: 'duration with a unit, such as "10s"', unit: "duration" }),
+    v.metadata({ form: 'duration with a unit, such as "10s"' }),
   );
 }
 

@@ -77,7 +77,7 @@ export function parseAddress(text: string, ports: "any" | "dialable"): Parsed<Ho
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
     return refuse(`${quote(text)} has a scheme`, 'write host:port alone, such as "127.0.0.1:8080"');
   }
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/.exec(text);
+  const match = ADDRESS.exec(text);
   const port = Number(match?.[3]);
   if (match === null || port > 65_535) {
     return refuse(
@@ -120,8 +120,7 @@ export function parseHost(text: string): Parsed<string> {
   }
   const port = /:(\d+)$/.exec(text.replace(/^\[[^\]]*\]/, ""))?.[1];
   if (
-    !/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)(:\d{1,5})?$/.test(text) ||
-    Number(port ?? 1) > 65_535
+    !HOST.test(text) || text.includes("..") || Number(port ?? 1) > 65_535
   ) {
     return refuse(
       `${quote(text)} is not a host`,
@@ -146,15 +145,27 @@ export function parseOrigin(text: string): Parsed<string> {
   return { value: `${url.protocol}//${url.host}` };
 }
 
-/** The URL of a private server: http or https, no credentials, no fragment. */
+/**
+ * The URL of a private server: http or https, no credentials, no query, no fragment.
+ *
+ * A refused text is not repeated: wherever a password stands in it, it must not reach a log.
+ */
 export function parseUpstream(text: string): Parsed<string> {
   const hint = 'such as "http://127.0.0.1:9090/mcp"';
   const url = /^https?:\/\/[^/]/i.test(text) ? parseUrl(text) : undefined;
-  if (url === undefined) return refuse(`${shownUrl(text)} is not an http or https URL`, hint);
+  if (url === undefined) {
+    return refuse("not an http or https URL", `write http://HOST:PORT/PATH, ${hint}`);
+  }
   if (url.username !== "" || url.password !== "") {
     return refuse("the URL carries credentials", `remove the part before "@", ${hint}`);
   }
   if (text.includes("#")) return refuse("the URL has a fragment", 'remove "#" and what follows');
+  if (text.includes("?")) {
+    return refuse(
+      "the URL has a query",
+      'remove "?" and what follows: a request brings its own query, and a fixed one would be lost',
+    );
+  }
   return { value: url.href };
 }
 
@@ -170,7 +181,18 @@ export function parseRoutePath(text: string): Parsed<string> {
   return { value: text };
 }
 
-/** The name of a tunnel or of a rift credential. */
+/** The path of a file or folder. A credential pasted in its place is refused, and not repeated. */
+export function parsePath(text: string): Parsed<string> {
+  if (SECRET.test(text)) {
+    return refuse(
+      "holds a credential instead of a path",
+      "write it to a file of mode 0600 and name that file; treat this credential as leaked",
+    );
+  }
+  return { value: text };
+}
+
+/** The name of a tunnel. */
 export function parseName(text: string): Parsed<string> {
   if (!/^[a-z0-9][a-z0-9_-]{0,62}$/.test(text)) {
     return refuse(
@@ -181,18 +203,21 @@ export function parseName(text: string): Parsed<string> {
   return { value: text };
 }
 
-/** A URL for people to read: its query may hold a key, so only its presence is shown. */
+/** A URL for people to read. With "@" anywhere, a part of it may be a password: nothing is shown. */
 export function shownUrl(text: string): string {
-  return text.replace(/\/\/[^/@]*@/, "//[redacted]@").replace(/\?.*$/, "?[redacted]");
+  if (text.includes("@") || parseUrl(text) === undefined) return "[redacted]";
+  return text.replace(/\?.*$/, "?[redacted]");
+}
+
+/** A refused value for people to read, unless it looks like one with a password or a credential. */
+export function quote(text: string): string {
+  if (text.includes("@") || SECRET.test(text)) return "the value (not shown: it may be secret)";
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
 }
 
 /** `problem (hint)`. */
 export function refuse(problem: string, hint: string): Refusal {
   return { problem: `${problem} (${hint})` };
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
 }
 
 function parseUrl(text: string): URL | undefined {
@@ -203,6 +228,17 @@ function parseUrl(text: string): URL | undefined {
     return undefined;
   }
 }
+
+/** As strict as the credential that carries the address: names of DNS hosts have no "_". */
+const ADDRESS =
+  /^(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)):(\d{1,5})$/;
+
+/** As strict as the edge that compares it with what clients send. */
+const HOST =
+  /^(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?)(:\d{1,5})?$/;
+
+/** The start of a rift credential or a user token. */
+const SECRET = /mcp[tu]_/;
 
 const MS_PER_UNIT: Readonly<Record<string, number>> = {
   ms: 1,

@@ -8,7 +8,12 @@ import { randomUUID } from "node:crypto";
 
 import { delay } from "../clock.ts";
 import { errorCodeOfQuic, TunnelError } from "../errors.ts";
-import { CONNECTION_STREAMS, RECONNECT_FIRST_MS, RECONNECT_MAX_MS, STABLE_CONNECTION_MS } from "../limits.ts";
+import {
+  CONNECTION_STREAMS,
+  RECONNECT_FIRST_MS,
+  RECONNECT_MAX_MS,
+  STABLE_CONNECTION_MS,
+} from "../limits.ts";
 import type { ConnectionEnd } from "../transport/transport.ts";
 import type { Refusal } from "../wire/control.ts";
 import { SUPPORTED_FEATURES, SUPPORTED_VERSIONS } from "../wire/version.ts";

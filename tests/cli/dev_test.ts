@@ -1,11 +1,19 @@
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { test } from "node:test";
+import { join } from "node:path";
+import process from "node:process";
+import { after, test } from "node:test";
 
 import { startCli } from "../support/cli_process.ts";
+
+/** Where the runs of this file put their state, and nobody else. */
+const folder = mkdtempSync(join(tmpdir(), "mcptun-dev-test-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const env = { TMPDIR: folder, TEMP: folder, TMP: folder };
 
 const INITIALIZE = {
   jsonrpc: "2.0",
@@ -19,10 +27,10 @@ const INITIALIZE = {
 };
 
 test("dev --json serves the sample behind a token until SIGINT, and leaves nothing behind", async () => {
-  const before = stateFolders();
-  const dev = startCli(["dev", "--json", "--port", "0"]);
+  const dev = startCli(["dev", "--json", "--port", "0"], { env });
   const facts = JSON.parse((await dev.lines(1))[0]!) as DevFacts;
 
+  const during = stateFolders();
   const refused = await post(facts.url);
   const wrong = await post(facts.url, "mcpu_wrong");
   const answered = await post(facts.url, facts.token);
@@ -40,11 +48,48 @@ test("dev --json serves the sample behind a token until SIGINT, and leaves nothi
   assert.ok(performance.now() - interruptedAtMs < 2_000);
   assert.equal(stdout.trimEnd().split("\n").length, 1);
   assert.equal(stderr, "");
-  assert.deepEqual(stateFolders().filter((name) => !before.includes(name)), []);
+  assert.equal(during.length, 1);
+  assert.deepEqual(stateFolders(), []);
+});
+
+test("dev leaves nothing behind when the terminal closes, or a second signal will not wait", {
+  skip: process.platform === "win32" ? "Windows has no such signals" : false,
+}, async () => {
+  const hungUp = startCli(["dev", "--json", "--port", "0"], { env });
+  await hungUp.lines(1);
+  process.kill(hungUp.child.pid!, "SIGHUP");
+  const orderly = await hungUp.result;
+  const afterHangUp = stateFolders();
+
+  const dev = startCli(["dev", "--json", "--port", "0"], { env });
+  const { url, token } = JSON.parse((await dev.lines(1))[0]!) as DevFacts;
+  await post(url, token);
+  dev.signal("SIGTERM");
+  dev.signal("SIGINT");
+  const { code } = await dev.result;
+
+  assert.equal(orderly.code, 0);
+  assert.deepEqual(afterHangUp, []);
+  // Two signals that are pending together arrive in either order; an end in between is orderly.
+  assert.ok([0, 130, 143].includes(code!), String(code));
+  assert.deepEqual(stateFolders(), []);
+});
+
+test("the curl line of dev works as printed", async (t) => {
+  const dev = startCli(["dev", "--json", "--port", "0"], { env });
+  const { curl } = JSON.parse((await dev.lines(1))[0]!) as DevFacts;
+
+  const { output, missing } = await shell(`${curl} -i`);
+  dev.signal("SIGINT");
+  await dev.result;
+
+  if (missing) return t.skip("no curl here");
+  assert.match(output, /^HTTP\/1\.1 200 /);
+  assert.match(output, /"serverInfo"/);
 });
 
 test("dev prints a config entry and a curl line that carry its URL and token", async () => {
-  const dev = startCli(["dev", "--port", "0"]);
+  const dev = startCli(["dev", "--port", "0"], { env });
   await dev.lines(24);
   dev.signal("SIGTERM");
   const { code, stdout } = await dev.result;
@@ -71,7 +116,7 @@ test("dev on a taken port exits 1 and suggests one that is free", async () => {
   await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
   const { port } = taken.address() as AddressInfo;
 
-  const { code, stdout, stderr } = await startCli(["dev", "--port", String(port)]).result;
+  const { code, stdout, stderr } = await startCli(["dev", "--port", String(port)], { env }).result;
   await new Promise((resolve) => taken.close(resolve));
 
   assert.equal(code, 1);
@@ -79,11 +124,16 @@ test("dev on a taken port exits 1 and suggests one that is free", async () => {
   const suggested = new RegExp(`^mcptun: Port ${port} is in use: try "mcptun dev --port (\\d+)"`)
     .exec(stderr)?.[1];
   assert.notEqual(suggested, undefined, stderr);
-  assert.notEqual(Number(suggested), port);
+  const free = createServer();
+  await new Promise<void>((resolve, reject) => {
+    free.once("error", reject).listen(Number(suggested), "127.0.0.1", resolve);
+  });
+  await new Promise((resolve) => free.close(resolve));
 });
 
 test("dev with an upstream that does not answer says so and still serves", async () => {
-  const dev = startCli(["dev", "--json", "--port", "0", "--upstream", "http://127.0.0.1:9/mcp"]);
+  const upstream = "http://127.0.0.1:9/mcp";
+  const dev = startCli(["dev", "--json", "--port", "0", "--upstream", upstream], { env });
   const facts = JSON.parse((await dev.lines(1))[0]!) as DevFacts;
 
   const { status } = await post(facts.url, facts.token);
@@ -98,6 +148,7 @@ test("dev with an upstream that does not answer says so and still serves", async
 interface DevFacts {
   readonly url: string;
   readonly token: string;
+  readonly curl: string;
 }
 
 async function post(url: string, token?: string): Promise<{ status: number; body: string }> {
@@ -114,5 +165,16 @@ async function post(url: string, token?: string): Promise<{ status: number; body
 }
 
 function stateFolders(): string[] {
-  return readdirSync(tmpdir()).filter((name) => name.startsWith("mcptun-dev-"));
+  return readdirSync(folder).filter((name) => name.startsWith("mcptun-dev-"));
+}
+
+/** Runs a line in a POSIX shell. */
+function shell(line: string): Promise<{ output: string; missing: boolean }> {
+  return new Promise((resolve) => {
+    const child = spawn("sh", ["-c", line], { stdio: ["ignore", "pipe", "ignore"] });
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
+    child.once("error", () => resolve({ output, missing: true }));
+    child.once("close", (code) => resolve({ output, missing: code === 127 }));
+  });
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -72,6 +73,44 @@ test("unknown flags and missing files are told without a stack", async () => {
   assert.equal(file.code, 2);
   assert.match(file.stderr, /^mcptun: Cannot read config file "nowhere.toml": no such file/);
   assert.doesNotMatch(flag.stderr + file.stderr, /\n\s+at /);
+});
+
+test("an edge serves on when nobody reads its log any more", async () => {
+  const cwd = mkdtempSync(join(folder, "log-"));
+  writeFileSync(
+    join(cwd, "mcptun.toml"),
+    '[edge]\nlisten = "127.0.0.1:0"\ntunnel_listen = "127.0.0.1:0"\n[log]\nlevel = "debug"\n' +
+      '[[tunnel]]\nname = "a"\n',
+  );
+  const edge = startCli(["edge"], { cwd });
+  edge.child.stderr!.destroy();
+  const url = / a {2}mcp {2}(\S+)/.exec((await edge.lines(4)).join("\n"))![1]!;
+  const statuses = [];
+  for (let count = 0; count < 3; count++) {
+    const response = await fetch(url, { method: "POST" });
+    await response.body?.cancel();
+    statuses.push(response.status);
+  }
+  edge.signal("SIGTERM");
+  const { code } = await edge.result;
+
+  assert.deepEqual(statuses, [503, 503, 503]);
+  assert.equal(code, 0);
+});
+
+test("a full disk behind standard output is told in one line", {
+  skip: existsSync("/dev/full") ? false : "no /dev/full here",
+}, async () => {
+  const version = startCli(["--version"]);
+  await version.result;
+  const main = [...version.child.spawnargs.slice(0, -1), "config", "check"];
+  const { status, stderr } = spawnSync("sh", ["-c", '"$@" > /dev/full', "sh", ...main], {
+    cwd: folder,
+    encoding: "utf8",
+  });
+
+  assert.equal(status, 1);
+  assert.match(stderr, /^mcptun: Cannot write: ENOSPC \(.+\)\n$/);
 });
 
 test("a reader that closes the pipe early is no failure", async () => {

@@ -1,7 +1,7 @@
-/** The program as a child process, on the runtime that runs the test. @module */
+/** The program as a child process, on the runtime that runs the test or on the other one. @module */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -20,9 +20,9 @@ export interface CliProcess {
   /** Resolves with the first `count` whole lines of stdout; rejects when the program ends before. */
   lines(count: number): Promise<string[]>;
   /** Sends a signal, as a person or a supervisor would. */
-  signal(name: "SIGINT" | "SIGTERM"): void;
-  /** Resolves when stderr matches; rejects when the program ends before. */
-  stderrMatch(pattern: RegExp): Promise<void>;
+  signal(name: "SIGINT" | "SIGTERM" | "SIGKILL"): void;
+  /** Resolves with the match when stderr matches; rejects when the program ends before. */
+  stderrMatch(pattern: RegExp): Promise<RegExpExecArray>;
 }
 
 /** What a run may change. */
@@ -30,11 +30,20 @@ export interface CliRunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string;
+  /** By default the one that runs the test. */
+  readonly runtime?: CliRuntime;
 }
+
+/** What can run the program. */
+export type CliRuntime = "node" | "deno";
+
+/** The runtime that runs this test. */
+export const OWN_RUNTIME: CliRuntime = "Deno" in globalThis ? "deno" : "node";
 
 /** Starts the program; call `await result` after a signal or at its natural end. */
 export function startCli(argv: readonly string[], options: CliRunOptions = {}): CliProcess {
-  const child = spawn(process.execPath, [...programArguments(), ...argv], {
+  const { command, programArguments } = commandOf(options.runtime ?? OWN_RUNTIME);
+  const child = spawn(command, [...programArguments, ...argv], {
     cwd: options.cwd ?? repositoryRoot(),
     env: { ...withoutOurs(process.env), ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
@@ -86,7 +95,7 @@ export function startCli(argv: readonly string[], options: CliRunOptions = {}): 
         const lines = stdout.split("\n");
         return lines.length > count ? lines.slice(0, count) : undefined;
       }),
-    stderrMatch: async (pattern) => void await until(() => pattern.test(stderr) || undefined),
+    stderrMatch: (pattern) => until(() => pattern.exec(stderr) ?? undefined),
   };
 }
 
@@ -105,12 +114,38 @@ export function repositoryRoot(): string {
   return folder;
 }
 
-/** Deno runs the source beside this test, Node the built file beside this built test. */
-function programArguments(): string[] {
-  const isDeno = "Deno" in globalThis;
-  const main = new URL(isDeno ? "../../src/main.ts" : "../../src/main.js", import.meta.url);
-  const path = fileURLToPath(main);
-  return isDeno ? ["run", "-A", "--unstable-net", "--no-check", path] : [path];
+interface Command {
+  readonly command: string;
+  readonly programArguments: readonly string[];
+}
+
+/** Deno runs the source, Node the built file. */
+function commandOf(runtime: CliRuntime): Command {
+  const root = repositoryRoot();
+  if (runtime === "node") {
+    const own = new URL("../../src/main.js", import.meta.url);
+    return runtime === OWN_RUNTIME
+      ? { command: process.execPath, programArguments: [fileURLToPath(own)] }
+      : { command: "node", programArguments: [join(root, "dist", "src", "main.js")] };
+  }
+  return {
+    command: runtime === OWN_RUNTIME ? process.execPath : installedDeno(root),
+    programArguments: [
+      ...["run", "-A", "--unstable-net", "--no-check"],
+      join(root, "src", "main.ts"),
+    ],
+  };
+}
+
+/** The binary that came with the npm package `deno`. @throws When there is none. */
+function installedDeno(root: string): string {
+  const folder = join(root, "node_modules", "@deno");
+  const name = process.platform === "win32" ? "deno.exe" : "deno";
+  const found = readdirSync(folder).map((platform) => join(folder, platform, name)).find(
+    existsSync,
+  );
+  if (found === undefined) throw new Error("No Deno binary is installed");
+  return found;
 }
 
 function withoutOurs(env: Readonly<Record<string, string | undefined>>): NodeJS.ProcessEnv {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,6 +39,16 @@ test("the help of every command has examples and says nothing on stderr", async 
     assert.equal(stderr, "");
     for (const line of stdout.split("\n")) assert.ok(line.length <= 100, line);
   }
+});
+
+test("the help command goes down to inner commands, and no example leaves a secret readable", async () => {
+  const inner = await run(["help", "token", "issue"]);
+  const outer = await run(["help", "token"]);
+
+  assert.equal(inner.code, 0);
+  assert.match(inner.stdout, /^Usage: mcptun token issue/);
+  assert.doesNotMatch(inner.stdout, / > /);
+  assert.match(outer.stdout, /^Usage: mcptun token /);
 });
 
 test("no command at all is wrong usage, answered with the help", async () => {
@@ -160,6 +171,38 @@ test("config check lists every problem and exits 2", async () => {
   assert.equal(problems.length, 2);
 });
 
+test("config check reads the certificate files as the edge does", async () => {
+  writeFileSync(join(folder, "no.pem"), "nothing\n");
+  writeFileSync(
+    join(folder, "broken.pem"),
+    "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+  );
+  const { privateKey } = generateKeyPairSync("ed25519");
+  writeFileSync(
+    join(folder, "key.pem"),
+    privateKey.export({ type: "pkcs8", format: "pem" }),
+  );
+  const cases: [string, string, RegExp][] = [
+    ["gone.pem", "key.pem", /tls\.toml:2:1 edge\.tls_cert: cannot read ".*": no such file \(write/],
+    ["no.pem", "key.pem", /tls\.toml:2:1 edge\.tls_cert: ".*" holds no PEM certificate \(it is/],
+    ["broken.pem", "key.pem", /tls\.toml:2:1 edge\.tls_cert: ".*" holds no certificate .*\(copy/],
+    ["broken.pem", "no.pem", /tls\.toml:3:1 edge\.tls_key: ".*" holds no PEM private key \(it is/],
+  ];
+  for (const [cert, key, expected] of cases) {
+    writeFileSync(
+      join(folder, "tls.toml"),
+      `[edge]\ntls_cert = "${cert}"\ntls_key = "${key}"\n[[tunnel]]\nname = "a"\n`,
+    );
+    const check = await run(["config", "check", "--config", "tls.toml", "--json"]);
+    const edge = await run(["edge", "--config", "tls.toml"]);
+
+    assert.equal(check.code, 2);
+    assert.match(check.stderr, expected);
+    assert.equal((JSON.parse(check.stdout) as { valid: boolean }).valid, false);
+    assert.match(edge.stderr, expected);
+  }
+});
+
 test("an edge without a tunnel says how to declare one", async () => {
   writeFileSync(join(folder, "no_tunnel.toml"), "[edge]\n");
 
@@ -228,6 +271,27 @@ test("token issue --out writes a private file, refuses to overwrite, leaves noth
   assert.throws(() => statSync(join(folder, "other.token")));
 });
 
+test("token issue keeps no name for a credential that could not be printed", async () => {
+  writeFileSync(
+    join(folder, "full.toml"),
+    '[edge]\ntunnel_address = "localhost:4443"\nstate_dir = "full"\n',
+  );
+  const issue = ["token", "issue", "--config", "full.toml", "--ttl", "1h", "--tunnels", "a"];
+  const full = new Writable({
+    write: (_chunk, _encoding, done) =>
+      done(Object.assign(new Error("no space"), { code: "ENOSPC" })),
+  });
+  full.on("error", () => {}); // as the process does for its own
+  const stderr = new TextSink();
+
+  const failed = await runCli([...issue, "--rift", "one"], { ...ioTo(stderr), stdout: full });
+  const again = await run([...issue, "--rift", "one"]);
+
+  assert.equal(failed, 1);
+  assert.match(stderr.text, /^mcptun: Cannot write standard output: ENOSPC/);
+  assert.equal(again.code, 0, again.stderr);
+});
+
 test("token issue refuses lifetimes without a unit and addresses nobody can dial", async () => {
   const issue = ["token", "issue", "--rift", "a", "--tunnels", "a"];
 
@@ -268,12 +332,13 @@ test("a rift takes its credential from a flag, the environment or the file, and 
 test("a rift with nothing to expose, or a malformed --expose, says what to write", async () => {
   const nothing = await run(["rift"]);
   const malformed = await run(["rift", "--expose", "http://127.0.0.1:1/?a=hunter2"]);
+  const secret = await run(["rift", "--expose", "http://user:hunter2/x@host"]);
 
   assert.equal(nothing.code, 2);
   assert.match(nothing.stderr, /^mcptun: Nothing to expose: add --expose TUNNEL=URL/);
   assert.equal(malformed.code, 2);
-  assert.match(malformed.stderr, /^mcptun: --expose: .* is not TUNNEL=URL/);
-  assert.doesNotMatch(malformed.stderr, /hunter2/);
+  assert.match(malformed.stderr, /^mcptun: --expose: not TUNNEL=URL/);
+  assert.doesNotMatch(malformed.stderr + secret.stderr, /hunter2/);
 });
 
 test("a bug exits 70 with its stack and where to report it, an expected failure without", () => {

@@ -196,6 +196,42 @@ test("a rift exposes as many tunnels as one connection may claim, and not one mo
   );
 });
 
+test("a credential in place of a path is refused and not repeated", () => {
+  const secret = "mcpt_hunter2";
+
+  const inFile = refusalOf({ file: "mcptun.toml", text: `[rift]\ntoken_file = "${secret}"` });
+  const inVariable = refusalOf({ env: { MCPTUN_RIFT_TOKEN_FILE: secret } });
+  const elsewhere = refusalOf({ text: `[log]\nlevel = "${secret}"` });
+
+  assert.match(inFile.message, /^mcptun\.toml:2:1 rift\.token_file: holds a credential/);
+  assert.match(inVariable.message, /^MCPTUN_RIFT_TOKEN_FILE: holds a credential/);
+  for (const { message } of [inFile, inVariable, elsewhere]) {
+    assert.doesNotMatch(message, /hunter2/);
+  }
+});
+
+test("routes conflict when a request could mean both tunnels", () => {
+  const two = (edge: string, first: string, second: string) =>
+    `[edge]\n${edge}\n[[tunnel]]\nname = "a"\n${first}\n[[tunnel]]\nname = "b"\n${second}\n`;
+  const conflicts = [
+    two("", 'host = "m"', 'host = "m:443"'),
+    two("", 'host = "m:443"', 'host = "M"'),
+    two('hosts = ["m"]', 'path = "/mcp"', 'host = "m"'),
+    two('hosts = ["m"]', 'host = "m:443"', 'path = "/mcp"'),
+    two("", 'path = "/mcp"', 'host = "localhost"'),
+  ];
+  const distinct = [
+    two("", 'host = "m:8443"', 'host = "m:9443"'),
+    two('hosts = ["m"]', "", 'host = "m"'),
+    two('hosts = ["n"]', 'path = "/mcp"', 'host = "m"'),
+  ];
+
+  for (const text of conflicts) {
+    assert.match(refusalOf({ text }).message, /tunnel\[1\]\.path: route ".*\/mcp" already belongs/);
+  }
+  for (const text of distinct) loadConfig({ text });
+});
+
 test("names that every object inherits are unknown keys too", () => {
   for (const name of ["__proto__", "toString", "hasOwnProperty"]) {
     assert.match(refusalOf({ text: `[edge]\n${name} = 1` }).message, /unknown key/);

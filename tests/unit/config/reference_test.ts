@@ -60,7 +60,7 @@ test("effective values are complete, with their origins and without secrets", ()
       drain = "90s"
       [[rift.expose]]
       tunnel = "a"
-      upstream = "http://127.0.0.1:1/mcp?key=hunter2"`,
+      upstream = "http://127.0.0.1:1/@hunter2/mcp"`,
     env: { MCPTUN_LOG_LEVEL: "debug" },
   }));
   const of = (name: string) => values.find(({ key }) => key === name);

@@ -65,6 +65,8 @@ test("addresses are host and port", () => {
   ]]);
   refuses(address, ["127.0.0.1", ":80", "::1:80", "a:65536", "a:x", "http://a:1", "a b:1", "a:1/"]);
   refuses((text) => parseAddress(text, "dialable"), ["a:0"]);
+  // The credential would refuse these later.
+  refuses(address, ["my_host:4443", "-a:1", "a-:1", ".a:1", "a.:1", `${"a".repeat(254)}:1`]);
 });
 
 test("hosts have no scheme and are lower case", () => {
@@ -76,7 +78,18 @@ test("hosts have no scheme and are lower case", () => {
       "[::1]:80",
     ],
   ]);
-  refuses(parseHost, ["https://a", "a/b", "", "a..b", "a:99999", "a b", "*.example.com"]);
+  refuses(parseHost, [
+    "https://a",
+    "a/b",
+    "",
+    "a..b",
+    "a:99999",
+    "a b",
+    "*.example.com",
+    "-a",
+    "a-:80",
+  ]);
+  accepts(parseHost, [["my_host", "my_host"]]);
 });
 
 test("origins are scheme, host and port in their canonical form", () => {
@@ -88,27 +101,52 @@ test("origins are scheme, host and port in their canonical form", () => {
   refuses(parseOrigin, ["null", "*", "https://a/", "app.example.com", "https://u@a", "https://"]);
 });
 
-test("upstreams are http or https URLs without credentials or fragment", () => {
+test("upstreams are http or https URLs without credentials, query or fragment", () => {
   accepts(parseUpstream, [
     ["http://127.0.0.1:9090/mcp", "http://127.0.0.1:9090/mcp"],
-    ["https://a/mcp?x=1", "https://a/mcp?x=1"],
+    ["https://a/@scope/mcp", "https://a/@scope/mcp"],
   ]);
   refuses(parseUpstream, [
     "ftp://a/",
     "127.0.0.1:80",
     "http://u:p@a/",
     "http://a/#",
+    "http://a/?key=1",
     "http:///x",
     "",
   ]);
 });
 
 test("a refused upstream shows neither credentials nor query", () => {
-  const parsed = parseUpstream("ftp://user:hunter2@a/?key=hunter2");
+  for (
+    const text of [
+      "ftp://user:hunter2@a/?key=hunter2",
+      "http://user:hunter2/x@host",
+      "ftp:user:hunter2@host",
+      "user:hunter2@host:90/mcp",
+      "user:p@hunter2@ho st",
+      "http://a/?key=hunter2",
+    ]
+  ) {
+    const parsed = parseUpstream(text);
 
-  assert.ok("problem" in parsed);
-  assert.doesNotMatch(parsed.problem, /hunter2/);
+    assert.ok("problem" in parsed, text);
+    assert.doesNotMatch(parsed.problem + shownUrl(text), /hunter2/, text);
+  }
   assert.equal(shownUrl("http://a/mcp?key=hunter2"), "http://a/mcp?[redacted]");
+});
+
+test("no refusal repeats what may be a password or a credential", () => {
+  for (const secret of ["user:hunter2@host:80", "mcpt_hunter2", "mcpu_hunter2"]) {
+    for (const parse of [parseHost, parseOrigin, parseRoutePath, parseName]) {
+      const parsed = parse(secret);
+
+      if ("problem" in parsed) assert.doesNotMatch(parsed.problem, /hunter2/);
+    }
+    const address = parseAddress(secret, "any");
+    assert.ok("problem" in address);
+    assert.doesNotMatch(address.problem, /hunter2/);
+  }
 });
 
 test("route paths are absolute and plain", () => {

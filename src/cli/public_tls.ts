@@ -1,0 +1,80 @@
+/** The certificate of the public listener, read and tried before anything listens. @module */
+
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+
+import type { LoadedConfig } from "../config/load.ts";
+import { TunnelError } from "../errors.ts";
+
+/** What the public listener needs for HTTPS. */
+export interface PublicTls {
+  readonly certPem: string;
+  readonly keyPem: string;
+}
+
+/**
+ * Reads `edge.tls_cert` and `edge.tls_key`; `undefined` without them.
+ *
+ * @throws {TunnelError} `CONFIG_INVALID`, with the place of the key, the file and what to do.
+ */
+export function readPublicTls({ config, place }: LoadedConfig): PublicTls | undefined {
+  const { tlsCert, tlsKey } = config.edge;
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  const certPlace = place(["edge", "tls_cert"]);
+  const keyPlace = place(["edge", "tls_key"]);
+  const certPem = readPem(certPlace, tlsCert, /-----BEGIN CERTIFICATE-----/, "certificate");
+  const keyPem = readPem(keyPlace, tlsKey, /-----BEGIN [A-Z ]*PRIVATE KEY-----/, "private key");
+  // Asked here, for the HTTPS servers of the runtimes differ: one throws, one fails every handshake.
+  const certificate = parse(
+    () => new X509Certificate(certPem),
+    `${certPlace}: ${JSON.stringify(tlsCert)} holds no certificate that can be read ` +
+      "(copy the PEM file anew from where it was issued)",
+  );
+  const key = parse(
+    () => createPrivateKey(keyPem),
+    `${keyPlace}: ${JSON.stringify(tlsKey)} holds no private key that can be read ` +
+      "(it must be PEM, and without a passphrase)",
+  );
+  if (!certificate.checkPrivateKey(key)) {
+    throw invalid(
+      `${keyPlace}: ${JSON.stringify(tlsKey)} is not the key of ${JSON.stringify(tlsCert)} ` +
+        "(name the key that the certificate was issued for; the certificate itself comes first " +
+        "in its file, then those of its issuers)",
+    );
+  }
+  return { certPem, keyPem };
+}
+
+function readPem(place: string, path: string, marker: RegExp, noun: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const reason = code === "ENOENT"
+      ? `no such file (write the path of the PEM ${noun}; a relative one starts from the folder of the configuration)`
+      : code === "EACCES"
+      ? "permission denied (let the user that runs the edge read it)"
+      : code === "EISDIR"
+      ? "it is a folder (name the file in it)"
+      : String(code ?? error);
+    throw invalid(`${place}: cannot read ${JSON.stringify(path)}: ${reason}`, error);
+  }
+  if (marker.test(text)) return text;
+  throw invalid(
+    `${place}: ${JSON.stringify(path)} holds no PEM ${noun} (it is text with a line ` +
+      `-----BEGIN ${noun.toUpperCase()}-----)`,
+  );
+}
+
+function parse<T>(read: () => T, complaint: string): T {
+  try {
+    return read();
+  } catch (error) {
+    throw invalid(complaint, error);
+  }
+}
+
+function invalid(message: string, cause?: unknown): TunnelError {
+  return new TunnelError("CONFIG_INVALID", message, cause === undefined ? undefined : { cause });
+}
