@@ -22,7 +22,9 @@ for (const format of FORMATS) {
     const upstream = await startServer((request, response) => {
       readBody(request).then((body) => {
         // The rift itself asks first whether anybody is there.
-        if (request.method === "POST") received.push(`${request.headers.authorization} ${body}`);
+        if (request.method === "POST") {
+          received.push(`${request.headers.authorization ?? "none"} ${String(body)}`);
+        }
         if (request.url === "/broken") response.destroy();
         else answerJson(response, { text: ANSWER_CANARY });
       }, () => response.destroy());

@@ -134,7 +134,7 @@ async function askHttps(url: string, caPem: string | undefined): Promise<Answer>
       agent: false,
       ...(caPem === undefined ? {} : { ca: caPem }),
     });
-    request.once("response", (response) => readAnswer(response).then(resolve, reject));
+    request.once("response", (response) => void readAnswer(response).then(resolve, reject));
     request.on("error", reject);
     request.end();
   });
