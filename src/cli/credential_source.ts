@@ -48,7 +48,9 @@ export function refuseSecretArguments(argv: readonly string[]): void {
 
 function readTokenFile(io: Io, path: string): string {
   try {
-    const { mode, size } = statSync(path);
+    const facts = statSync(path);
+    if (facts.isDirectory()) throw invalid(path, "it is a folder");
+    const { mode, size } = facts;
     if (process.platform !== "win32" && (mode & 0o077) !== 0) {
       warn(io, `${path} can be read by other users (mend it: chmod 600 ${path})`);
     }

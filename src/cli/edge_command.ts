@@ -74,6 +74,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       io.stdout.write(
         `mcptun edge ${readProduct().version}\n` + columns([
           ["public", edge.url],
+          ...(config.hosts.length === 0 ? [] : [["hosts", config.hosts.join(", ")]]),
           ["rifts", `${host}:${port} (UDP)`],
           ...tunnels.map((
             { name, protocol },

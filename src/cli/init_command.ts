@@ -32,9 +32,9 @@ export function runInit(io: Io, options: { readonly config: string }): void {
       `Next:\n` +
       `  1. read it and adapt it\n` +
       `  2. mcptun config check${named}\n` +
-      `  3. on the public host:   mcptun edge${named}\n` +
-      `  4. on the public host:   mcptun token issue --rift NAME --tunnels example --ttl 30d${named}\n` +
-      `  5. on the private host:  mcptun rift --token-file FILE --expose example=http://127.0.0.1:9090/mcp\n`,
+      `  3. on the public host:   mcptun token issue --rift laptop --tunnels example --ttl 30d --out laptop.token${named}\n` +
+      `  4. on the public host:   mcptun edge${named}\n` +
+      `  5. on the private host:  mcptun rift --token-file laptop.token --expose example=http://127.0.0.1:9090/mcp\n`,
   );
 }
 

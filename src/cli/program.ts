@@ -7,7 +7,7 @@
  * @module
  */
 
-import { Command } from "@commander-js/extra-typings";
+import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
 
 import { TunnelError } from "../errors.ts";
 import { runConfigCheck } from "./config_command.ts";
@@ -42,6 +42,11 @@ function helpOfInner(argv: readonly string[]): readonly string[] {
     : argv;
 }
 
+/** A command with those it belongs to, as it is typed. */
+function pathOf(command: CommandUnknownOpts): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}
+
 function makeProgram(io: Io): Command {
   const program = new Command("mcptun");
   program
@@ -61,6 +66,7 @@ function makeProgram(io: Io): Command {
       .exitOverride()
       .helpOption("-h, --help", "print help")
       .allowExcessArguments(false)
+      .showHelpAfterError(`(see "${pathOf(command)} --help")`)
       .configureOutput({
         writeOut: (text) => void io.stdout.write(text),
         writeErr: (text) => void io.stderr.write(text),

@@ -44,7 +44,9 @@ export function flagHelp(path: string): string {
   const key = describeKeys().find((key) => key.path === path);
   if (key === undefined) throw new TypeError(`Cannot describe ${path}: no such key`);
   const doc = key.doc.replace(/\.$/, "");
-  return `${doc[0]!.toLowerCase()}${doc.slice(1)} [${path}]`;
+  // An abbreviation keeps its capitals.
+  const isWord = /^[A-Z][a-z ]/.test(doc);
+  return `${isWord ? doc[0]!.toLowerCase() : doc[0]!}${doc.slice(1)} [${path}]`;
 }
 
 /** A value as it would stand in the file. */

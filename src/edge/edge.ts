@@ -333,7 +333,9 @@ function listenPublic(
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException): void => {
       const code = error.code === "EADDRINUSE" ? "ADDRESS_IN_USE" : "CONFIG_INVALID";
-      const problem = code === "ADDRESS_IN_USE" ? "the address is in use" : error.message;
+      const problem = code === "ADDRESS_IN_USE"
+        ? "the port is in use; stop what has it, or set another (edge.listen, --listen)"
+        : error.message;
       reject(new TunnelError(code, `Cannot listen on "${text}": ${problem}`, { cause: error }));
     };
     server.once("error", onError);

@@ -273,15 +273,20 @@ export class RiftSession implements RiftLink, StreamHandler {
   #refusalOf(claim: TunnelClaim): { code: RefusalCode; reason: string } | undefined {
     const declared = this.#context.tunnels.get(claim.name);
     if (this.#verified?.mayClaim(claim.name) !== true) {
-      const reason = `The credential does not allow tunnel "${claim.name}"`;
+      const reason = `The credential does not allow tunnel "${claim.name}": ` +
+        "issue one whose --tunnels names it";
       return { code: "tunnel_forbidden", reason };
     }
     if (declared === undefined) {
-      const reason = `Tunnel "${claim.name}" is not declared on the edge`;
+      const reason = `Tunnel "${claim.name}" is not declared on the edge: ` +
+        "add a [[tunnel]] table with this name there, and restart it";
       return { code: "tunnel_unknown", reason };
     }
     if (declared.protocol !== claim.protocol) {
-      const reason = `Tunnel "${claim.name}" is declared with protocol "${declared.protocol}"`;
+      const { protocol } = declared;
+      const reason =
+        `Tunnel "${claim.name}" is declared with protocol "${protocol}" on the edge: ` +
+        `start the rift with --protocol ${protocol}, or expose it so`;
       return { code: "tunnel_unknown", reason };
     }
     return undefined;

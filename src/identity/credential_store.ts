@@ -215,7 +215,7 @@ function requireFreeName(records: readonly CredentialRecord[], name: string, now
   throw new TunnelError(
     "USAGE",
     `Cannot issue a credential for "${name}": an active one has that name ` +
-      `(use another, for example "${name}-${number}", or revoke it first)`,
+      `(use another, for example "${name}-${number}")`,
   );
 }
 

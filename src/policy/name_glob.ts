@@ -52,7 +52,7 @@ function problemOf(pattern: string): string | undefined {
   }
   const strange = /[^a-z0-9._*?[\]{},-]/u.exec(pattern);
   if (strange !== null) {
-    return `${JSON.stringify(strange[0])} is not allowed: names have a-z 0-9 . _ -, ` +
+    return `${JSON.stringify(strange[0])} is not allowed: names have a-z 0-9 _ -, ` +
       "patterns also * ? [a-z] {a,b}";
   }
   // What is left after removing every well-formed class, then every well-formed brace, has neither.

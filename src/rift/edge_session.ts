@@ -59,10 +59,6 @@ export class EdgeSession implements StreamHandler {
     void connection.closed.then(() => this.#over());
   }
 
-  get open(): boolean {
-    return this.#state === "open";
-  }
-
   /** Adds tunnels whose upstream has come up. */
   claim(tunnels: readonly TunnelClaim[]): void {
     if (this.#state === "open") this.#send({ type: "claim", tunnels });

@@ -173,7 +173,7 @@ class RiftRunner {
         },
         find: this.#exposures.find,
         onWelcome: (tunnels, edge) => {
-          log.info("Connected to edge", { edge, tunnels: tunnels.join(" ") });
+          log.info("Connected to edge", { edge, tunnels: tunnels.join(" ") || "none yet" });
           this.#tell("connected", edge);
           if (tunnels.length > 0) this.#settleReady();
           // What came up between hello and welcome.
@@ -213,7 +213,10 @@ class RiftRunner {
         code: error instanceof TunnelError ? error.code : "INTERNAL",
         error: error instanceof Error ? error.message : String(error),
       });
-      if (error instanceof TunnelError && !error.facts.retry) this.#fatal = error;
+      if (!(error instanceof TunnelError)) return 0;
+      if (!error.facts.retry) this.#fatal = error;
+      // A certificate that was refused will be refused again in a moment.
+      if (error.code === "HANDSHAKE_FAILED") this.#retryAfterMs = REFUSED_HANDSHAKE_MS;
       return 0;
     }
   }
@@ -241,7 +244,10 @@ class RiftRunner {
     const code = end.kind === "peer" ? errorCodeOfQuic(end.code) : undefined;
     log.warn("Connection to edge ended", { kind: end.kind, code, reason: end.reason });
     if (code === "REPLACED") {
-      this.#fatal = new TunnelError("REPLACED", "A newer rift with this credential took over");
+      this.#fatal = new TunnelError(
+        "REPLACED",
+        "A newer rift with this credential took over: each rift needs a credential of its own",
+      );
     }
   }
 
@@ -250,5 +256,6 @@ class RiftRunner {
   }
 }
 
+const REFUSED_HANDSHAKE_MS = 5_000;
 const DEFAULT_CONNECT_MS = 5_000;
 const DEFAULT_DRAIN_MS = 10_000;

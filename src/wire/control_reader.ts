@@ -37,13 +37,6 @@ export class ControlReader {
     return messages;
   }
 
-  /** @throws {TunnelError} `PROTOCOL_ERROR` when the stream ends inside a frame. */
-  finish(): void {
-    if (this.#partial.held.length > 0) {
-      throw protocolError("Cannot read control stream: it ends inside a message");
-    }
-  }
-
   /** Bytes reserved for a message that is not whole yet. */
   get reservedBytes(): number {
     return this.#partial.reservedBytes;

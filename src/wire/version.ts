@@ -5,7 +5,7 @@
  */
 
 /** The version of this build. */
-export const WIRE_VERSION = 1;
+const WIRE_VERSION = 1;
 /** Every version this build speaks. */
 export const SUPPORTED_VERSIONS: readonly number[] = [WIRE_VERSION];
 /** Every feature this build knows. None is defined yet. */

@@ -69,7 +69,10 @@ test("unknown flags and missing files are told without a stack", async () => {
   const file = await runCliProcess(["edge", "--config", "nowhere.toml"], { cwd: folder });
 
   assert.equal(flag.code, 2);
-  assert.match(flag.stderr, /^mcptun: unknown option '--listn'\n\(Did you mean --listen\?\)\n$/);
+  assert.match(
+    flag.stderr,
+    /^mcptun: unknown option '--listn'\n\(Did you mean --listen\?\)\n\(see "mcptun edge --help"\)\n$/,
+  );
   assert.equal(file.code, 2);
   assert.match(file.stderr, /^mcptun: Cannot read config file "nowhere.toml": no such file/);
   assert.doesNotMatch(flag.stderr + file.stderr, /\n\s+at /);

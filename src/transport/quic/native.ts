@@ -71,10 +71,15 @@ export function nativeConfig(role: Role, tls: TlsMaterial, alpn: string): Config
   return config;
 }
 
-/** The name of a TLS alert inside a QUIC transport error (RFC 9001, 4.8), for the local log. */
+/**
+ * A QUIC transport error, or the TLS alert inside it (RFC 9001, 4.8), for the local log. The tunnel
+ * speaks one TLS version with one kind of key, so what an alert means is always the certificates.
+ */
 export function nameOfTransportError(code: number): string {
   if (code < quiche.CRYPTO_ERROR_START || code > quiche.CRYPTO_ERROR_STOP) {
     return `QUIC transport error 0x${code.toString(16)}`;
   }
-  return `TLS alert ${CryptoError[code] ?? code - quiche.CRYPTO_ERROR_START}`;
+  const alert = CryptoError[code] ?? code - quiche.CRYPTO_ERROR_START;
+  return `TLS alert ${alert}: the credential is not from this edge, or has ended; ` +
+    "issue a new one there";
 }

@@ -14,7 +14,7 @@ export function endOf(native: NativeConnection, established: boolean): Connectio
     if (peer.isApp) {
       return { kind: "peer", code: peer.errorCode, reason: printable(peer.reason) };
     }
-    const reason = `closed by the peer: ${nameOfTransportError(peer.errorCode)}`;
+    const reason = `refused by the peer: ${nameOfTransportError(peer.errorCode)}`;
     return { kind: "transport_error", code: peer.errorCode, reason };
   }
   const local = native.localError();

@@ -186,7 +186,7 @@ export class QuicConnection implements Connection {
     this.#owner.schedule(this);
   }
 
-  wantsToRead(_stream: QuicStream): void {
+  wantsToRead(): void {
     this.#mustRead = true;
     this.#owner.schedule(this);
   }

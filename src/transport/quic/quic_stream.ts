@@ -87,7 +87,7 @@ export class QuicStream implements Stream {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    if (!this.#receiveDone) this.#connection.wantsToRead(this);
+    if (!this.#receiveDone) this.#connection.wantsToRead();
   }
 
   stopReading(code: number): void {

@@ -140,7 +140,9 @@ async function resolveHost(host: string): Promise<string> {
 function bindError(error: unknown, { host, port }: ListenOptions): TunnelError {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === "EADDRINUSE") {
-    const message = `Cannot listen on UDP ${host}:${port}: the port is in use`;
+    const message =
+      `Cannot listen on UDP "${host}:${port}": the port is in use; stop what has it, ` +
+      "or set another (edge.tunnel_listen, --tunnel-listen)";
     return new TunnelError("ADDRESS_IN_USE", message, { cause: error });
   }
   const cause = (error as Error).message;

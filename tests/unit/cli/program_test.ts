@@ -68,9 +68,18 @@ test("the version is the one of package.json", async () => {
 
 test("unknown commands and flags exit 2 and name the nearest", async () => {
   const cases: [string[], RegExp][] = [
-    [["egde"], /^mcptun: unknown command 'egde'\n\(Did you mean edge\?\)\n$/],
-    [["edge", "--listn", "x"], /^mcptun: unknown option '--listn'\n\(Did you mean --listen\?\)\n$/],
-    [["token", "isue"], /^mcptun: unknown command 'isue'\n\(Did you mean issue\?\)\n$/],
+    [
+      ["egde"],
+      /^mcptun: unknown command 'egde'\n\(Did you mean edge\?\)\n\(see "mcptun --help"\)\n$/,
+    ],
+    [
+      ["edge", "--listn", "x"],
+      /^mcptun: unknown option '--listn'\n\(Did you mean --listen\?\)\n\(see "mcptun edge --help"\)\n$/,
+    ],
+    [
+      ["token", "isue"],
+      /^mcptun: unknown command 'isue'\n\(Did you mean issue\?\)\n\(see "mcptun token --help"\)\n$/,
+    ],
     [["init", "extra"], /^mcptun: too many arguments/],
     [["token", "issue", "--rift", "a"], /^mcptun: required option '--tunnels <globs>'/],
   ];
