@@ -231,6 +231,7 @@ class Exchange implements StreamHandler, WatchedBody {
     if (this.#response.write(chunk)) return;
     this.#waitsForDrain = true;
     this.#stream!.pause();
+    this.#forgetStall();
     this.#stalledAnswer = {
       progressAtMs: this.#context.clock.now(),
       onStalled: this.#onAnswerStalled,
