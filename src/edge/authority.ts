@@ -30,11 +30,6 @@ export function parseListen(text: string): { readonly host: string; readonly por
   return { host: bare(authority.host), port: authority.port };
 }
 
-/** Is this listener reachable from this machine only? */
-export function isLoopback(host: string): boolean {
-  return LOOPBACK_NAMES.has(host) || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
-}
-
 /** What a `Host` value must be compared with. */
 export interface ListenerFacts {
   readonly scheme: "http" | "https";

@@ -11,6 +11,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import type { Timer } from "../clock.ts";
+import { isLoopback } from "../config/value.ts";
 import { quicOf, TunnelError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import {
@@ -22,7 +23,7 @@ import {
 } from "../limits.ts";
 import { answerError } from "./answer.ts";
 import type { Listener, TlsMaterial } from "../transport/transport.ts";
-import { HostTable, isLoopback, parseAuthority, parseListen } from "./authority.ts";
+import { HostTable, parseAuthority, parseListen } from "./authority.ts";
 import { BodyWatch } from "./body_watch.ts";
 import type { EdgeOptions, TunnelSettings } from "./edge_options.ts";
 import { rawErrorResponse } from "./error_response.ts";

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { UNSAFE_PATH } from "../wire/text.ts";
 import type { Authority, HostTable } from "./authority.ts";
 import { authorityOf } from "./authority.ts";
 import type { TunnelSettings } from "./edge_options.ts";
@@ -80,10 +81,5 @@ class PathTable<T extends { readonly settings: TunnelSettings }> {
   }
 }
 
-/**
- * Ways to leave a route's base, or to be read as another path further on: empty and dot segments,
- * also with a parameter, and the encoded dot, slash, backslash and NUL.
- */
-const UNSAFE_PATH = /\/\/|\/\.{1,2}(?:[/;]|$)|%(?:2e|2f|5c|00)|\\/i;
 /** A fragment has no place in a request target, and neither has anything but visible ASCII. */
 const UNSAFE_TARGET = /[^\x21-\x7e]|#/;

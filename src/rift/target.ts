@@ -7,6 +7,7 @@
  */
 
 import { TunnelError } from "../errors.ts";
+import { UNSAFE_PATH } from "../wire/text.ts";
 import type { Expose } from "./rift_options.ts";
 
 /** An upstream, read once. */
@@ -66,6 +67,3 @@ function tryUrl(text: string): URL | null {
     return null;
   }
 }
-
-/** Empty and dot segments, also with a parameter; the encoded dot, slash, backslash and NUL. */
-const UNSAFE_PATH = /\/\/|\/\.{1,2}(?:[/;]|$)|%(?:2e|2f|5c|00)|\\/i;

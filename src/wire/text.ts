@@ -20,6 +20,12 @@ export const FIELD_TEXT = /^[\t\x20-\x7e\x80-\xff]*$/;
 export const TUNNEL_NAME = /^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$/;
 /** What follows a tunnel's route: nothing, or a path or query of visible ASCII. */
 export const TARGET = /^(?:[/?][\x21-\x7e]*)?$/;
+/**
+ * Ways for a path to leave the base of its route, or to be read as another path further on: empty
+ * and dot segments, also with a parameter, and the encoded dot, slash, backslash and NUL. Edge and
+ * rift each ask, with the same rule: neither relies on the other.
+ */
+export const UNSAFE_PATH = /\/\/|\/\.{1,2}(?:[/;]|$)|%(?:2e|2f|5c|00)|\\/i;
 /** A Host value that went through the front door: a name or address and an optional port. */
 export const HOST = /^[A-Za-z0-9._:[\]-]{1,261}$/;
 /** Ids and addresses that are shown and compared, not interpreted. */

@@ -6,6 +6,7 @@ import { systemClock } from "../../src/clock.ts";
 import { silentLogger } from "../../src/log.ts";
 import type { OpenUdp } from "../../src/runtime/udp_socket.ts";
 import { quicTransport } from "../../src/transport/quic/quic_transport.ts";
+import type { Connection, TlsMaterial } from "../../src/transport/transport.ts";
 import { connectPair, echo, exchange, sha256, testPki } from "../support/connection_pair.ts";
 import type { NetworkFaults, SimulatedNetwork } from "../support/simulated_network.ts";
 import { simulatedNetwork } from "../support/simulated_network.ts";
@@ -182,15 +183,7 @@ test("handshakes that never finish, from one address or from many, keep no rift 
   const pki = await testPki();
   const controller = new AbortController();
   const dial = (from: string, hears: "all" | "only_retry") =>
-    quicTransport({ openUdp: movedTo(from, hears, network) }).connect({
-      host: "127.0.0.1",
-      port: listener.address.port,
-      serverName: "mcptun-edge",
-      tls: pki.client,
-      clock: systemClock,
-      log: silentLogger,
-      signal: controller.signal,
-    });
+    dialEdge(movedTo(from, hears, network), pki.client, listener.address.port, controller.signal);
   const silent: Promise<unknown>[] = [];
   for (let n = 0; n < 60; n++) silent.push(dial("192.0.2.1", "only_retry").catch(() => {}));
   for (let n = 0; n < 300; n++) silent.push(dial(`198.51.${n}.1`, "only_retry").catch(() => {}));
@@ -213,17 +206,9 @@ test("a sender whose address cannot be used is dropped, and the edge lives on", 
   rift.accept(echo);
   const pki = await testPki();
   const controller = new AbortController();
-  const dial = quicTransport({
-    openUdp: movedTo("fe80::1%eth0", "all", network),
-  }).connect({
-    host: "127.0.0.1",
-    port: listener.address.port,
-    serverName: "mcptun-edge",
-    tls: pki.client,
-    clock: systemClock,
-    log: silentLogger,
-    signal: controller.signal,
-  }).catch((error: Error) => error);
+  const openUdp = movedTo("fe80::1%eth0", "all", network);
+  const dial = dialEdge(openUdp, pki.client, listener.address.port, controller.signal)
+    .catch((error: Error) => error);
   await settled(500);
 
   assert.equal((await exchange(edge, randomBytes(100))).bytes, 100);
@@ -231,6 +216,23 @@ test("a sender whose address cannot be used is dropped, and the edge lives on", 
   assert.ok(await dial instanceof Error);
   stop();
 });
+
+function dialEdge(
+  openUdp: OpenUdp,
+  tls: TlsMaterial,
+  port: number,
+  signal: AbortSignal,
+): Promise<Connection> {
+  return quicTransport({ openUdp }).connect({
+    host: "127.0.0.1",
+    port,
+    serverName: "mcptun-edge",
+    tls,
+    clock: systemClock,
+    log: silentLogger,
+    signal,
+  });
+}
 
 /** The network as one host sees it that sends from another address. */
 function movedTo(host: string, hears: "all" | "only_retry", network: SimulatedNetwork): OpenUdp {

@@ -119,7 +119,8 @@ export async function startBench(options: BenchOptions): Promise<Bench> {
   };
 }
 
-const ANY_RIFT: VerifiedRift = {
+/** A rift that may claim everything and never ends. */
+export const ANY_RIFT: VerifiedRift = {
   name: "test-rift",
   serial: "01",
   expiresAtMs: Infinity,

@@ -6,8 +6,7 @@ import { type Logger, silentLogger } from "../../src/log.ts";
 import { startRift } from "../../src/rift/rift.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 import { makeTestPki, type TestPki } from "./test_pki.ts";
-
-const MIB = 1_024 * 1_024;
+import { ANY_RIFT, EDGE_SETTINGS } from "./tunnel_bench.ts";
 
 /** What is tunneled, and how. */
 export interface TunnelPairOptions {
@@ -49,20 +48,7 @@ export async function openTunnelPair(
   const controller = new AbortController();
   const { signal } = controller;
   const edge = await startEdge({
-    config: {
-      listen: `127.0.0.1:${port}`,
-      tunnelListen: "127.0.0.1:0",
-      hosts: [],
-      behindProxy: false,
-      maxBodyBytes: 16 * MIB,
-      maxHeaderBytes: 16 * 1_024,
-      maxHeaders: 100,
-      headerTimeoutMs: 15_000,
-      bodyTimeoutMs: 60_000,
-      maxConnections: 4_096,
-      maxExchanges: 1_000,
-      drainMs: 1_000,
-    },
+    config: { ...EDGE_SETTINGS, listen: `127.0.0.1:${port}`, drainMs: 1_000 },
     tunnels: [{
       name: "test",
       path: protocol === "mcp" ? "/test/mcp" : "/test",
@@ -72,13 +58,7 @@ export async function openTunnelPair(
     }],
     transport: transport(),
     tls: pki.server,
-    verifyRift: () =>
-      Promise.resolve({
-        name: "test-rift",
-        serial: "01",
-        expiresAtMs: Infinity,
-        mayClaim: () => true,
-      }),
+    verifyRift: () => Promise.resolve(ANY_RIFT),
     clock: systemClock,
     log: log.child({ side: "edge" }),
     signal,
