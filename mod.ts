@@ -20,6 +20,7 @@ export {
   issueRiftCredential,
 } from "./src/identity/credential.ts";
 export { CredentialStore } from "./src/identity/credential_store.ts";
+export { type RiftAuthority, riftAuthority } from "./src/identity/rift_authority.ts";
 export { openTunnelCa, SERVER_NAME, type TunnelCa } from "./src/identity/tunnel_ca.ts";
 export { type LogFields, type Logger, silentLogger } from "./src/log.ts";
 export type { Rift, RiftEnd, RiftOptions } from "./src/rift/rift_options.ts";

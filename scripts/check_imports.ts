@@ -23,6 +23,7 @@ const LEVEL_OF_FOLDER: Readonly<Record<string, number>> = {
   audit: 2,
   transport: 2,
   runtime: 2,
+  admin: 3,
   edge: 3,
   rift: 3,
   sample: 3,
@@ -33,6 +34,7 @@ const LEVEL_OF_FILE: Readonly<Record<string, number>> = {
   "src/limits.ts": 0,
   "src/clock.ts": 0,
   "src/log.ts": 0,
+  "src/principal.ts": 0,
   "src/main.ts": 5,
   "mod.ts": 5,
 };
@@ -52,6 +54,8 @@ const ROOM_OF_LIBRARY: Readonly<Record<string, string>> = {
   picomatch: "src/policy/",
   pino: "src/runtime/pino_log.ts",
   undici: "src/rift/",
+  jose: "src/identity/",
+  "prom-client": "src/admin/",
   "@modelcontextprotocol/server": "src/sample/",
   "@modelcontextprotocol/node": "src/sample/",
 };

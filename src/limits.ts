@@ -60,6 +60,13 @@ export const RENEWAL_CHECK_MS = 12 * 60 * 60 * 1_000;
 /** How long a client may leave an answer unread before it is cut, ms. */
 export const ANSWER_STALL_MS = 60_000;
 
+// --- Who clients are (src/identity, src/edge) ---
+
+/** Longest user or group name, characters: every common directory's own limit is below. */
+export const MAX_USER_CHARS = 256;
+/** Groups of one principal. Entra sends at most 200 in a token. */
+export const MAX_GROUPS = 256;
+
 // --- Wire protocol (src/wire) ---
 
 /** Largest frame on the control stream, bytes. */
@@ -138,3 +145,10 @@ export const PROBE_MAX_MS = 10_000;
 export const PROBE_TIMEOUT_MS = 3_000;
 /** Connections to one upstream: as many as exchanges, since each idle event stream holds one. */
 export const MAX_UPSTREAM_CONNECTIONS = MAX_STREAMS;
+
+// --- Admin listener (src/admin, src/cli) ---
+
+/** Time a command waits for the edge's own answer, ms: it comes from memory. */
+export const ADMIN_TIMEOUT_MS = 5_000;
+/** Largest answer a command reads, bytes: thousands of tunnels and rifts. */
+export const ADMIN_REPLY_BYTES = 16 * MIB;

@@ -14,6 +14,8 @@ import { type Edge, startEdge } from "../edge/edge.ts";
 import { TunnelError } from "../errors.ts";
 import { type Credential, issueRiftCredential } from "../identity/credential.ts";
 import { CredentialStore } from "../identity/credential_store.ts";
+import { clientAuthentication } from "../identity/client_auth.ts";
+import { riftAuthority } from "../identity/rift_authority.ts";
 import { openTunnelCa, SERVER_NAME } from "../identity/tunnel_ca.ts";
 import { hashUserToken, makeUserToken, userTokenCheck } from "../identity/user_token.ts";
 import type { Logger } from "../log.ts";
@@ -91,8 +93,10 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
     tunnels,
     transport,
     tls: await ca.serverMaterial(),
-    verifyRift: (certificates) => store.verify(certificates, clock.wallNow()),
-    userTokens: userTokenCheck([{ user: "dev", hash: hashUserToken(token.reveal()) }]),
+    rifts: riftAuthority({ ca, store, clock }),
+    clientAuth: clientAuthentication({
+      userTokens: userTokenCheck([{ user: "dev", hash: hashUserToken(token.reveal()) }]),
+    }),
     clock,
     log,
     signal,
@@ -162,7 +166,7 @@ function devConfig(port: number): Config {
       { key: "edge.listen", flag: "--port", value: `127.0.0.1:${port}` },
       { key: "edge.tunnel_listen", flag: "--port", value: "127.0.0.1:0" },
       { key: "edge.drain", flag: "--port", value: "0s" },
-      { key: "tunnel", flag: "--port", value: [{ name: TUNNEL }] },
+      { key: "tunnel", flag: "--port", value: [{ name: TUNNEL, auth: "edge" }] },
     ],
   }).config;
 }

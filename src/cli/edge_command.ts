@@ -7,6 +7,7 @@ import { systemClock } from "../clock.ts";
 import { startEdge } from "../edge/edge.ts";
 import { TunnelError } from "../errors.ts";
 import { CredentialStore } from "../identity/credential_store.ts";
+import { riftAuthority } from "../identity/rift_authority.ts";
 import { openTunnelCa } from "../identity/tunnel_ca.ts";
 import { RENEWAL_CHECK_MS } from "../limits.ts";
 import type { Logger } from "../log.ts";
@@ -62,7 +63,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       tunnels,
       transport: quicTransport(),
       tls: await ca.serverMaterial(),
-      verifyRift: (certificates) => store.verify(certificates, clock.wallNow()),
+      rifts: riftAuthority({ ca, store, clock }),
       publicTls,
       clock,
       log,

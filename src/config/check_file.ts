@@ -2,12 +2,26 @@
 
 import * as v from "valibot";
 
-import { type Config, configOf, edgeOf, tunnelOf } from "./config.ts";
-import { describeKeys, knownNames } from "./describe.ts";
+import { authOf, type Config, configOf, edgeOf, tunnelOf } from "./config.ts";
+import { describeKeys, knownNames, MANY } from "./describe.ts";
 import type { KeyPath } from "./key_locator.ts";
 import { nearest } from "./nearest.ts";
-import { checkEdge, checkExposes, checkTunnels, type Problem } from "./rules.ts";
-import { EdgeSchema, ExposeSchema, FileSchema, TunnelSchema } from "./schema.ts";
+import {
+  checkAdmin,
+  checkAuth,
+  checkEdge,
+  checkExposes,
+  checkTunnels,
+  type Problem,
+} from "./rules.ts";
+import {
+  AdminSchema,
+  AuthSchema,
+  EdgeSchema,
+  ExposeSchema,
+  FileSchema,
+  TunnelSchema,
+} from "./schema.ts";
 import { quote } from "./value.ts";
 
 /** Turns a path value as written into an absolute one; asked per key, for it depends on the source. */
@@ -35,6 +49,9 @@ function relations(known: Readonly<Record<string, unknown>>): Problem[] {
     const tunnel = v.safeParse(TunnelSchema, element);
     return tunnel.success ? tunnelOf(tunnel.output) : undefined;
   });
+  const authFile = v.safeParse(AuthSchema, known.auth ?? {});
+  const auth = authFile.success ? authOf(authFile.output) : undefined;
+  const adminFile = v.safeParse(AdminSchema, known.admin ?? {});
   const rift = known.rift as { expose?: unknown } | undefined;
   const exposes = elements(rift?.expose).map((element) => {
     const expose = v.safeParse(ExposeSchema, element);
@@ -43,6 +60,8 @@ function relations(known: Readonly<Record<string, unknown>>): Problem[] {
   return [
     ...(edge === undefined ? [] : checkEdge(edge)),
     ...checkTunnels(tunnels, edge),
+    ...(edge === undefined || auth === undefined ? [] : checkAuth(auth, edge)),
+    ...(adminFile.success ? checkAdmin(adminFile.output) : []),
     ...checkExposes(exposes),
   ];
 }
@@ -117,20 +136,23 @@ function showKey(path: KeyPath): string {
 }
 
 function isList(name: string): boolean {
-  return name === "tunnel" || name === "rift.expose";
+  return MANY.includes(name);
 }
 
+/** A copy in which every path is absolute. */
 function withResolvedPaths<T extends v.InferOutput<typeof FileSchema>>(
   file: T,
   resolver: PathResolver,
 ): T {
-  const copy: Record<string, Record<string, unknown>> = { ...file } as never;
-  for (const key of describeKeys()) {
-    if (!key.isPath) continue;
-    const [table, name] = key.path.split(".") as [string, string];
-    const value = copy[table]![name];
-    if (typeof value !== "string") continue;
-    copy[table] = { ...copy[table], [name]: resolver([table, name], value) };
-  }
-  return copy as unknown as T;
+  const paths = new Set(describeKeys().filter(({ isPath }) => isPath).map(({ path }) => path));
+  const resolved = (value: unknown, path: KeyPath): unknown => {
+    if (typeof value === "string") return paths.has(showKey(path)) ? resolver(path, value) : value;
+    if (Array.isArray(value)) return value.map((inner, index) => resolved(inner, [...path, index]));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([name, inner]) => [name, resolved(inner, [...path, name])]),
+    );
+  };
+  // Proof of the cast: strings become strings, and nothing else changes.
+  return resolved(file, []) as T;
 }

@@ -15,7 +15,11 @@ export interface EdgeConfig {
   readonly tunnelAddress: string;
   /** Accepted `Host` values of tunnels matched by path, lower case. */
   readonly hosts: readonly string[];
+  /** `scheme://host[:port]` that clients use, when it is not the listener's own. */
+  readonly publicUrl?: string;
   readonly behindProxy: boolean;
+  /** IP addresses and CIDR networks. */
+  readonly trustedProxies: readonly string[];
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly stateDir: string;
@@ -25,7 +29,9 @@ export interface EdgeConfig {
   readonly headerTimeoutMs: number;
   readonly bodyTimeoutMs: number;
   readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
   readonly maxExchanges: number;
+  readonly maxEventStreams: number;
   readonly drainMs: number;
 }
 
@@ -36,10 +42,43 @@ export interface TunnelConfig {
   readonly host?: string;
   readonly path: string;
   readonly protocol: Protocol;
+  /** Who authenticates clients. */
+  readonly auth: "edge" | "upstream";
+  readonly forwardAuthorization: boolean;
   /** Accepted `Origin` values. */
   readonly origins: readonly string[];
   /** 0 = off. */
   readonly sseKeepaliveMs: number;
+}
+
+/** One issuer of tokens. */
+export interface IssuerConfig {
+  readonly issuer: string;
+  readonly jwksUri?: string;
+  /** Globs of the tunnels it vouches for. */
+  readonly tunnels: readonly string[];
+  /** Accepted `aud`; empty: the tunnel's public URL. */
+  readonly audiences: readonly string[];
+  readonly algorithms: readonly string[];
+  readonly userClaim: string;
+  readonly groupsClaim: string;
+  readonly scopes: readonly string[];
+}
+
+/** How tunnels with `auth = "edge"` recognize clients, besides user tokens. */
+export interface AuthConfig {
+  /** Absolute path of PEM certificates. */
+  readonly clientCa?: string;
+  /** Lower case, as `groupsHeader`. */
+  readonly userHeader?: string;
+  readonly groupsHeader?: string;
+  readonly issuers: readonly IssuerConfig[];
+}
+
+/** The operator's own listener. */
+export interface AdminConfig {
+  /** Loopback `host:port`, besides the socket in the state directory. */
+  readonly listen?: string;
 }
 
 /** One tunnel that a rift serves. */
@@ -47,6 +86,8 @@ export interface ExposeConfig {
   readonly tunnel: string;
   readonly upstream: string;
   readonly protocol: Protocol;
+  /** Absolute path of a file with the `Authorization` value for the upstream. */
+  readonly authorizationFile?: string;
 }
 
 /** The private role. Times in milliseconds, paths absolute. */
@@ -72,6 +113,8 @@ export interface LogConfig {
 export interface Config {
   readonly edge: EdgeConfig;
   readonly tunnels: readonly TunnelConfig[];
+  readonly auth: AuthConfig;
+  readonly admin: AdminConfig;
   readonly rift: RiftConfig;
   readonly log: LogConfig;
 }
@@ -81,6 +124,8 @@ export function configOf(file: FileValue): Config {
   return deepFreeze({
     edge: edgeOf(file.edge),
     tunnels: file.tunnel.map(tunnelOf),
+    auth: authOf(file.auth),
+    admin: file.admin.listen === undefined ? {} : { listen: file.admin.listen },
     rift: riftOf(file.rift),
     log: { level: file.log.level, format: file.log.format },
   });
@@ -93,7 +138,9 @@ export function edgeOf(edge: FileValue["edge"]): EdgeConfig {
     tunnelListen: edge.tunnel_listen,
     tunnelAddress: edge.tunnel_address ?? edge.tunnel_listen,
     hosts: edge.hosts,
+    ...(edge.public_url === undefined ? {} : { publicUrl: edge.public_url }),
     behindProxy: edge.behind_proxy,
+    trustedProxies: edge.trusted_proxies,
     ...(edge.tls_cert === undefined ? {} : { tlsCert: edge.tls_cert }),
     ...(edge.tls_key === undefined ? {} : { tlsKey: edge.tls_key }),
     stateDir: edge.state_dir,
@@ -103,7 +150,9 @@ export function edgeOf(edge: FileValue["edge"]): EdgeConfig {
     headerTimeoutMs: edge.header_timeout,
     bodyTimeoutMs: edge.body_timeout,
     maxConnections: edge.max_connections,
+    maxConnectionsPerAddress: edge.max_connections_per_address,
     maxExchanges: edge.max_exchanges,
+    maxEventStreams: edge.max_event_streams,
     drainMs: edge.drain,
   };
 }
@@ -117,8 +166,29 @@ export function tunnelOf(tunnel: FileValue["tunnel"][number]): TunnelConfig {
     ...(tunnel.host === undefined ? {} : { host: tunnel.host }),
     path: tunnel.path ?? path,
     protocol: tunnel.protocol,
+    auth: tunnel.auth,
+    forwardAuthorization: tunnel.forward_authorization,
     origins: tunnel.origins,
     sseKeepaliveMs: tunnel.sse_keepalive,
+  };
+}
+
+/** The `[auth]` part of {@link configOf}. */
+export function authOf(auth: FileValue["auth"]): AuthConfig {
+  return {
+    ...(auth.client_ca === undefined ? {} : { clientCa: auth.client_ca }),
+    ...(auth.user_header === undefined ? {} : { userHeader: auth.user_header }),
+    ...(auth.groups_header === undefined ? {} : { groupsHeader: auth.groups_header }),
+    issuers: auth.issuer.map((issuer) => ({
+      issuer: issuer.issuer,
+      ...(issuer.jwks_uri === undefined ? {} : { jwksUri: issuer.jwks_uri }),
+      tunnels: issuer.tunnels,
+      audiences: issuer.audiences,
+      algorithms: issuer.algorithms,
+      userClaim: issuer.user_claim,
+      groupsClaim: issuer.groups_claim,
+      scopes: issuer.scopes,
+    })),
   };
 }
 
@@ -127,10 +197,11 @@ function riftOf(rift: FileValue["rift"]): RiftConfig {
     ...(rift.token_file === undefined ? {} : { tokenFile: rift.token_file }),
     protocol: rift.protocol,
     ...(rift.edge_address === undefined ? {} : { edgeAddress: rift.edge_address }),
-    exposes: rift.expose.map(({ tunnel, upstream, protocol }) => ({
+    exposes: rift.expose.map(({ tunnel, upstream, protocol, authorization_file }) => ({
       tunnel,
       upstream,
       protocol: protocol ?? rift.protocol,
+      ...(authorization_file === undefined ? {} : { authorizationFile: authorization_file }),
     })),
     upstreamConnectTimeoutMs: rift.upstream_connect_timeout,
     upstreamHeaderTimeoutMs: rift.upstream_header_timeout,

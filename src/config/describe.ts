@@ -3,10 +3,13 @@
 import * as v from "valibot";
 
 import {
+  AdminSchema,
+  AuthSchema,
   EdgeSchema,
   ExposeSchema,
   FileSchema,
   type FormFacts,
+  IssuerSchema,
   type KeyFacts,
   LogSchema,
   RiftSchema,
@@ -52,6 +55,19 @@ export function describeTables(): TableDescription[] {
       "One public endpoint; repeat for more. Read by the edge.",
       TunnelSchema.entries,
     ),
+    table(
+      "auth",
+      "single",
+      'How tunnels with auth = "edge" recognize clients, besides user tokens of "mcptun token issue".',
+      AuthSchema.entries,
+    ),
+    table(
+      "auth.issuer",
+      "many",
+      "One issuer of tokens (JWT); repeat for more.",
+      IssuerSchema.entries,
+    ),
+    table("admin", "single", "The operator's own listener: mcptun status.", AdminSchema.entries),
     table("rift", "single", "The private role: mcptun rift.", RiftSchema.entries),
     table(
       "rift.expose",
@@ -62,6 +78,9 @@ export function describeTables(): TableDescription[] {
     table("log", "single", "Log events of both roles, on stderr.", LogSchema.entries),
   ];
 }
+
+/** The tables that may stand several times, with their keys in the typed configuration. */
+export const MANY: readonly string[] = ["tunnel", "auth.issuer", "rift.expose"];
 
 /** Every key. */
 export function describeKeys(): KeyDescription[] {
@@ -77,6 +96,12 @@ export function knownNames(tablePath: string): string[] | undefined {
       return Object.keys(EdgeSchema.entries);
     case "tunnel":
       return Object.keys(TunnelSchema.entries);
+    case "auth":
+      return Object.keys(AuthSchema.entries);
+    case "auth.issuer":
+      return Object.keys(IssuerSchema.entries);
+    case "admin":
+      return Object.keys(AdminSchema.entries);
     case "rift":
       return Object.keys(RiftSchema.entries);
     case "rift.expose":
@@ -95,9 +120,18 @@ function table(
   entries: v.ObjectEntries,
 ): TableDescription {
   const keys = Object.entries(entries)
-    .filter(([name]) => name !== "expose")
+    .filter(([, entry]) => !holdsTables(entry))
     .map(([name, entry]) => describe(path, name, entry, times));
   return { path, header: times === "single" ? `[${path}]` : `[[${path}]]`, doc, keys };
+}
+
+/** A list of tables is described on its own. */
+function holdsTables(entry: v.ObjectEntries[string]): boolean {
+  if (entry.type !== "optional") return false;
+  // Proof of the casts: the type names what each schema holds.
+  const { wrapped } = entry as unknown as v.OptionalSchema<v.GenericSchema, unknown>;
+  if (wrapped.type !== "array") return false;
+  return (wrapped as unknown as { item: v.GenericSchema }).item.type === "strict_object";
 }
 
 function describe(

@@ -19,6 +19,11 @@ export function effectiveValues(loaded: LoadedConfig): EffectiveValue[] {
         rows(loaded, keys, `tunnel[${index}]`, index)
       );
     }
+    if (path === "auth.issuer") {
+      return loaded.config.auth.issuers.flatMap((_, index) =>
+        rows(loaded, keys, `auth.issuer[${index}]`, index)
+      );
+    }
     if (path === "rift.expose") {
       return loaded.config.rift.exposes.flatMap((_, index) =>
         rows(loaded, keys, `rift.expose[${index}]`, index)
@@ -55,6 +60,10 @@ function derived({ config }: LoadedConfig, key: KeyDescription, index: number): 
       return config.edge.tlsCert;
     case "edge.tls_key":
       return config.edge.tlsKey;
+    case "auth.client_ca":
+      return config.auth.clientCa;
+    case "rift.expose.authorization_file":
+      return config.rift.exposes[index]!.authorizationFile;
     case "rift.token_file":
       return config.rift.tokenFile;
     case "tunnel.path":

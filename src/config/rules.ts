@@ -2,7 +2,7 @@
 
 import { MAX_TUNNELS_PER_RIFT } from "../limits.ts";
 import type { KeyPath } from "./key_locator.ts";
-import type { EdgeConfig, TunnelConfig } from "./config.ts";
+import type { AuthConfig, EdgeConfig, TunnelConfig } from "./config.ts";
 import type { FileValue } from "./schema.ts";
 import { isLoopback, splitAddress } from "./value.ts";
 
@@ -38,6 +38,46 @@ export function checkEdge(edge: EdgeConfig): Problem[] {
     });
   }
   return problems;
+}
+
+/** The rules of `[auth]`, and between it and the edge. */
+export function checkAuth(auth: AuthConfig, edge: EdgeConfig): Problem[] {
+  const problems: Problem[] = [];
+  if (auth.clientCa !== undefined && edge.tlsCert === undefined) {
+    problems.push({
+      path: ["auth", "client_ca"],
+      text:
+        "client certificates need TLS on the edge itself (set edge.tls_cert and edge.tls_key, " +
+        "or let the proxy in front check them and name the user in auth.user_header)",
+    });
+  }
+  if (auth.userHeader !== undefined && edge.trustedProxies.length === 0) {
+    problems.push({
+      path: ["auth", "user_header"],
+      text: "a header that anybody could send (list your proxy in edge.trusted_proxies)",
+    });
+  }
+  if (auth.groupsHeader !== undefined && auth.userHeader === undefined) {
+    problems.push({
+      path: ["auth", "groups_header"],
+      text: "groups without a user (set user_header too)",
+    });
+  }
+  if (auth.groupsHeader !== undefined && auth.groupsHeader === auth.userHeader) {
+    problems.push({ path: ["auth", "groups_header"], text: "the same header as user_header" });
+  }
+  return problems;
+}
+
+/** The rules of `[admin]`. */
+export function checkAdmin(admin: { readonly listen?: string | undefined }): Problem[] {
+  if (admin.listen === undefined || isLoopback(splitAddress(admin.listen).host)) return [];
+  return [{
+    path: ["admin", "listen"],
+    text:
+      `${JSON.stringify(admin.listen)} is not loopback (listen on 127.0.0.1 or [::1]; to read ` +
+      "metrics from elsewhere, put a proxy that authenticates in front)",
+  }];
 }
 
 /** The rules between tunnels, and between tunnels and the edge. Entries that did not parse are absent. */

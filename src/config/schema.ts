@@ -40,11 +40,30 @@ const DIAL = text("host:port", (text) => address(text, "dialable"));
 const HOST = text("host[:port]", value.parseHost);
 const HOSTS = list(value.parseHost, "hosts");
 const ORIGINS = list(value.parseOrigin, "origins");
+const NETWORKS = list(value.parseNetwork, "addresses or networks");
+const ISSUER_URL = text("https URL", value.parseIssuerUrl);
+const GLOBS = list(value.parseNameGlob, "name globs");
+const WORDS = list(value.parseScope, "words");
+const HEADER_NAME = text("header name", value.parseHeaderName);
+const CLAIM = text("claim name", value.parseClaim);
 const UPSTREAM = text("http or https URL", value.parseUpstream);
 const ROUTE = text("path", value.parseRoutePath);
 const NAME = text("name", value.parseName);
 const SECOND = 1_000;
 const DAY = 86_400 * SECOND;
+/** Signatures with public keys only: a shared secret would let every edge forge tokens (RFC 8725, 3.1). */
+export const JWT_ALGORITHMS = [
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "ES256",
+  "ES384",
+  "ES512",
+  "EdDSA",
+] as const;
 
 /** `[edge]` */
 export const EdgeSchema = v.strictObject({
@@ -64,8 +83,20 @@ export const EdgeSchema = v.strictObject({
       "names with its port are always accepted.",
     example: '["mcp.example.com"]',
   }),
+  public_url: optionalKey(text("scheme://host[:port]", value.parseOrigin), {
+    doc:
+      "Where clients reach this edge, when that is not where it listens. Names the resource that " +
+      "tokens must be for. Default: from hosts, TLS and listen.",
+    example: '"https://mcp.example.com"',
+  }),
   behind_proxy: key(FLAG, false, {
     doc: "A proxy you run ends TLS in front of this edge. Allows plain HTTP beyond loopback.",
+  }),
+  trusted_proxies: key(NETWORKS, [], {
+    doc:
+      "Addresses of that proxy: from others, X-Forwarded-* and user headers are dropped. Empty " +
+      "with behind_proxy: every peer is taken for the proxy.",
+    example: '["10.0.0.0/8", "127.0.0.1"]',
   }),
   tls_cert: optionalKey(PATH, {
     doc: "PEM certificate chain of the public listener. Needs tls_key.",
@@ -96,8 +127,16 @@ export const EdgeSchema = v.strictObject({
   max_connections: key(count(1, 1_000_000), 4_096, {
     doc: "Most client connections at a time. Above it: closed or 503.",
   }),
+  max_connections_per_address: key(count(1, 1_000_000), 256, {
+    doc:
+      "Most client connections of one address at a time; not for trusted proxies. Above it: 429.",
+  }),
   max_exchanges: key(count(1, 10_000), 1_000, {
     doc: "Most exchanges in flight per tunnel. Above it: 503.",
+  }),
+  max_event_streams: key(count(1, 10_000), 256, {
+    doc: "Most event streams of one user at a time, or of one address where the private server " +
+      "authenticates. Above it: 429.",
   }),
   drain: key(duration({ minMs: 0, maxMs: DAY }), "10s", {
     doc: "Time that exchanges in flight get to end when the edge is told to stop.",
@@ -125,12 +164,95 @@ export const TunnelSchema = v.strictObject({
   protocol: key(PROTOCOL, "mcp", {
     doc: "mcp: GET, POST and DELETE on one path. http: any HTTP service below a prefix.",
   }),
+  auth: key(
+    v.pipe(
+      v.picklist(["edge", "upstream"]),
+      v.metadata({ form: '"edge" or "upstream"' }),
+    ),
+    "upstream",
+    {
+      doc: "Who authenticates clients: edge (user tokens and [auth]), or upstream, the private " +
+        "server by itself.",
+    },
+  ),
+  forward_authorization: key(FLAG, true, {
+    doc: 'Pass the client\'s Authorization on to the private server. With auth = "edge" it never ' +
+      "is.",
+  }),
   origins: key(ORIGINS, [], {
-    doc: "Origin values accepted from browsers. Requests without Origin always pass.",
+    doc:
+      "Origin values accepted from browsers, with CORS headers for them. Requests without Origin " +
+      "always pass.",
     example: '["https://app.example.com"]',
   }),
   sse_keepalive: key(duration({ minMs: SECOND, maxMs: DAY, off: true }), "off", {
     doc: "Send an SSE comment between events after this silence. Off: bytes stay untouched.",
+  }),
+});
+
+/** `[[auth.issuer]]` */
+export const IssuerSchema = v.strictObject({
+  issuer: v.pipe(
+    ISSUER_URL,
+    v.metadata({
+      doc: "Issuer identifier, exactly as tokens have it in iss. Required.",
+      example: '"https://login.example.com"',
+    }),
+  ),
+  jwks_uri: optionalKey(ISSUER_URL, {
+    doc: "Where its keys are. Default: from the issuer's own metadata (RFC 8414, OpenID Connect).",
+    example: '"https://login.example.com/keys"',
+  }),
+  tunnels: key(GLOBS, ["*"], {
+    doc: "Tunnels whose clients it may vouch for.",
+    example: '["team-a-*"]',
+  }),
+  audiences: key(list(value.parseClaim, "strings"), [], {
+    doc: "Accepted values of aud. Empty: the tunnel's public URL alone, as MCP asks.",
+    example: '["api://mcp"]',
+  }),
+  algorithms: key(
+    v.pipe(
+      v.array(v.picklist(JWT_ALGORITHMS)),
+      v.metadata({ form: "list of algorithms" }),
+    ),
+    ["RS256", "PS256", "ES256", "EdDSA"],
+    { doc: "Accepted signature algorithms; never none, never one with a shared secret." },
+  ),
+  user_claim: key(CLAIM, "sub", { doc: "Claim that names the user." }),
+  groups_claim: key(CLAIM, "groups", { doc: "Claim that lists the user's groups." }),
+  scopes: key(WORDS, [], {
+    doc: "Scopes that a token must have, told to clients that ask for one.",
+    example: '["mcp"]',
+  }),
+});
+
+/** `[auth]` */
+export const AuthSchema = v.strictObject({
+  client_ca: optionalKey(PATH, {
+    doc:
+      "PEM certificates of the CAs whose client certificates are accepted: the common name is the " +
+      "user, organizations are groups. Needs tls_cert.",
+    example: '"/etc/mcptun/client-ca.pem"',
+  }),
+  user_header: optionalKey(HEADER_NAME, {
+    doc: "Header in which a trusted proxy names the user. Needs trusted_proxies.",
+    example: '"X-Auth-User"',
+  }),
+  groups_header: optionalKey(HEADER_NAME, {
+    doc:
+      "Header in which a trusted proxy lists the groups, separated by commas. Needs user_header.",
+    example: '"X-Auth-Groups"',
+  }),
+  issuer: v.optional(v.array(IssuerSchema), []),
+});
+
+/** `[admin]` */
+export const AdminSchema = v.strictObject({
+  listen: optionalKey(LISTEN, {
+    doc: "Loopback address for health checks, metrics and status over TCP, besides admin.sock in " +
+      "state_dir. Status and metrics ask for the token in admin.token there.",
+    example: '"127.0.0.1:9464"',
   }),
 });
 
@@ -153,6 +275,12 @@ export const ExposeSchema = v.strictObject({
   protocol: optionalKey(PROTOCOL, {
     doc: "mcp or http. Default: rift.protocol.",
     example: '"mcp"',
+  }),
+  authorization_file: optionalKey(PATH, {
+    doc:
+      "File whose text becomes the Authorization header for the private server, such as Bearer " +
+      "and a token. Replaces what a client sent.",
+    example: '"/etc/mcptun/upstream.auth"',
   }),
 });
 
@@ -202,6 +330,8 @@ export const LogSchema = v.strictObject({
 export const FileSchema = v.strictObject({
   edge: v.optional(EdgeSchema, {}),
   tunnel: v.optional(v.array(TunnelSchema), []),
+  auth: v.optional(AuthSchema, {}),
+  admin: v.optional(AdminSchema, {}),
   rift: v.optional(RiftSchema, {}),
   log: v.optional(LogSchema, {}),
 });

@@ -1,5 +1,10 @@
 /** The written forms of single values: durations, sizes, addresses, hosts, URLs. @module */
 
+import { isIP } from "node:net";
+
+import { TunnelError } from "../errors.ts";
+import { compileNameGlob } from "../policy/name_glob.ts";
+
 /** Why a written value is not accepted; `problem` ends with the hint in parentheses. */
 export interface Refusal {
   readonly problem: string;
@@ -192,6 +197,71 @@ export function parsePath(text: string): Parsed<string> {
   return { value: text };
 }
 
+/** An IP address, or a network in CIDR form. */
+export function parseNetwork(text: string): Parsed<string> {
+  const [address = "", bits, ...more] = text.split("/");
+  const family = isIP(address);
+  const widest = family === 6 ? 128 : 32;
+  const fits = bits === undefined || /^\d{1,3}$/.test(bits) && Number(bits) <= widest;
+  if (family === 0 || !fits || more.length > 0) {
+    return refuse(
+      `${quote(text)} is not an address or network`,
+      'write an IP address or a network, such as "127.0.0.1" or "10.0.0.0/8"',
+    );
+  }
+  return { value: text.toLowerCase() };
+}
+
+/** The URL of an issuer or of its keys: https, or http on loopback; no credentials, no fragment. */
+export function parseIssuerUrl(text: string): Parsed<string> {
+  const hint = 'such as "https://login.example.com"';
+  const url = /^https?:\/\/[^/]/i.test(text) ? parseUrl(text) : undefined;
+  if (url === undefined) return refuse(`${quote(text)} is not an https URL`, hint);
+  if (url.username !== "" || url.password !== "" || text.includes("#")) {
+    return refuse("the URL has credentials or a fragment", `write it without them, ${hint}`);
+  }
+  if (url.protocol !== "https:" && !isLoopback(url.hostname.replace(/^\[|\]$/g, ""))) {
+    return refuse(`${quote(text)} is not encrypted`, `use https; http is for loopback, ${hint}`);
+  }
+  // As written: an issuer is compared byte by byte (RFC 8414, 3.3), so nothing is normalized.
+  return { value: text };
+}
+
+/** A pattern over names. */
+export function parseNameGlob(text: string): Parsed<string> {
+  try {
+    compileNameGlob([text]);
+    return { value: text };
+  } catch (error) {
+    if (!(error instanceof TunnelError)) throw error;
+    return { problem: error.message };
+  }
+}
+
+/** An OAuth scope (RFC 6749, 3.3). */
+export function parseScope(text: string): Parsed<string> {
+  if (/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/.test(text)) return { value: text };
+  return refuse(`${quote(text)} is not a scope`, "visible ASCII without spaces and quotes");
+}
+
+/** The name of a claim, or the value of one. */
+export function parseClaim(text: string): Parsed<string> {
+  if (/^[\x20-\x7e]{1,512}$/.test(text)) return { value: text };
+  return refuse(`${quote(text)} cannot be used`, "1 to 512 printable ASCII characters");
+}
+
+/** The name of a header that is not one of HTTP's own. */
+export function parseHeaderName(text: string): Parsed<string> {
+  const hint = 'such as "X-Auth-User"';
+  if (!/^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(text)) {
+    return refuse(`${quote(text)} is not a header name`, hint);
+  }
+  if (RESERVED_HEADERS.test(text)) {
+    return refuse(`${quote(text)} has a meaning of its own`, `choose another, ${hint}`);
+  }
+  return { value: text.toLowerCase() };
+}
+
 /** The name of a tunnel. */
 export function parseName(text: string): Parsed<string> {
   if (!/^[a-z0-9][a-z0-9_-]{0,62}$/.test(text)) {
@@ -239,6 +309,10 @@ const HOST =
 
 /** The start of a rift credential or a user token. */
 const SECRET = /mcp[tu]_/;
+
+/** Headers that say something else already. */
+const RESERVED_HEADERS =
+  /^(?:host|origin|authorization|cookie|connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|accept.*|forwarded|x-forwarded-.*|x-real-ip|mcp-.*|mcptun-.*|proxy-.*|last-event-id)$/i;
 
 const MS_PER_UNIT: Readonly<Record<string, number>> = {
   ms: 1,

@@ -28,7 +28,7 @@ import { BodyWatch } from "./body_watch.ts";
 import type { EdgeOptions, TunnelSettings } from "./edge_options.ts";
 import { rawErrorResponse } from "./error_response.ts";
 import { type ExchangeContext, startExchange } from "./exchange.ts";
-import { FrontDoor } from "./front_door.ts";
+import { type Admitted, FrontDoor } from "./front_door.ts";
 import { memoryRegistry } from "./registry.ts";
 import { RiftSession } from "./rift_session.ts";
 import type { SessionContext } from "./rift_session.ts";
@@ -87,7 +87,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     edgeId: options.edgeId,
     tunnels: new Map(options.tunnels.map((settings) => [settings.name, settings])),
     registry,
-    verifyRift: options.verifyRift,
+    rifts: options.rifts,
     sessions: new Set(),
     clock,
     log,
@@ -132,6 +132,29 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       log.debug("Request refused", { code: verdict.code, detail: verdict.detail });
       return refuse(verdict.code, verdict.detail, verdict.allow);
     }
+    if (verdict.tunnel.settings.auth === "upstream") return forward(request, response, verdict);
+    const { headers } = verdict;
+    const asked = options.clientAuth?.authenticate({
+      tunnel: verdict.tunnel.settings.name,
+      authorization: headers.authorizations === 1 ? headers.authorization : undefined,
+      certificate: undefined,
+      proxyUser: undefined,
+      proxyGroups: undefined,
+    });
+    void Promise.resolve(asked).then((result) => {
+      if (result?.outcome !== "authenticated") return refuse("UNAUTHENTICATED");
+      forward(request, response, verdict);
+    });
+  }
+
+  function forward(
+    request: IncomingMessage,
+    response: ServerResponse,
+    verdict: Admitted<ServedTunnel>,
+  ): void {
+    const refuse = (code: ErrorCode, detail?: string): void => {
+      answerError(request, response, clock, code, { detail });
+    };
     const { tunnel, headers } = verdict;
     const link = registry.pick(tunnel.settings.name);
     if (link === undefined || closing !== undefined) return refuse("TUNNEL_OFFLINE");
@@ -150,13 +173,17 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       waits: verdict.waits,
       head: {
         tunnel: tunnel.settings.name,
-        method,
+        method: request.method ?? "",
         target: verdict.target,
         publicHost: forwardedHost(headers.forwardedHost) ?? headers.host,
         publicScheme: forwardedScheme(headers.forwardedProto) ?? scheme,
         clientAddress: clientAddress(request),
         exchangeId: `${exchangePrefix}-${(++exchangeCount).toString(36)}`,
-        headers: headers.endToEnd,
+        headers: tunnel.settings.auth === "upstream"
+          ? headers.endToEnd
+          : headers.endToEnd.filter((_, at, all) =>
+            all[at - at % 2]!.toLowerCase() !== "authorization"
+          ),
       },
       onEnd: () => {
         tunnel.exchanges--;
@@ -198,7 +225,6 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       router: new Router(hosts, tunnels),
       limits: config,
       behindProxy: config.behindProxy,
-      userTokens: options.userTokens,
     });
     listener = await options.transport.listen({
       host: tunnelAddress.host,

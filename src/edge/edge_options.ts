@@ -2,6 +2,7 @@
 
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
+import type { ClientAuthentication } from "../principal.ts";
 import type { TlsMaterial, Transport } from "../transport/transport.ts";
 
 /** The `[edge]` table, as far as this folder uses it. */
@@ -12,15 +13,22 @@ export interface EdgeSettings {
   readonly tunnelListen: string;
   /** Values of `Host` that path-matched tunnels answer to, besides loopback names. */
   readonly hosts: readonly string[];
+  /** `scheme://host[:port]` that clients use, when it is not the listener's own. */
+  readonly publicUrl?: string | undefined;
   readonly behindProxy: boolean;
+  /** IP addresses and CIDR networks of that proxy; empty: every peer. */
+  readonly trustedProxies: readonly string[];
   readonly maxBodyBytes: number;
   readonly maxHeaderBytes: number;
   readonly maxHeaders: number;
   readonly headerTimeoutMs: number;
   readonly bodyTimeoutMs: number;
   readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
   /** Concurrent exchanges of one tunnel. */
   readonly maxExchanges: number;
+  /** Concurrent event streams of one principal, or of one address on tunnels without. */
+  readonly maxEventStreams: number;
   readonly drainMs: number;
 }
 
@@ -31,6 +39,10 @@ export interface TunnelSettings {
   readonly host?: string | undefined;
   readonly path: string;
   readonly protocol: "mcp" | "http";
+  /** `"edge"`: only requests with a principal get in. */
+  readonly auth: "edge" | "upstream";
+  /** Passes the client's `Authorization` on; never done with `auth: "edge"`. */
+  readonly forwardAuthorization: boolean;
   readonly origins: readonly string[];
   /** Silence after which a comment goes out on an event stream, ms; 0 is never. */
   readonly sseKeepaliveMs: number;
@@ -39,15 +51,46 @@ export interface TunnelSettings {
 /** A rift whose certificate was checked. */
 export interface VerifiedRift {
   readonly name: string;
+  /** Serial number of the certificate, lower-case hexadecimal. */
   readonly serial: string;
   /** When the credential ends, wall clock, ms. */
   readonly expiresAtMs: number;
   mayClaim(tunnel: string): boolean;
 }
 
-/** Tells who holds a user token; `undefined` for nobody. */
-export interface UserTokenCheck {
-  check(authorization: string | undefined): { readonly user: string } | undefined;
+/** A new certificate for a rift that is connected, and what it may do from now on. */
+export interface RenewedRift {
+  readonly rift: VerifiedRift;
+  /** DER. */
+  readonly certificate: Uint8Array;
+}
+
+/** Decides about rifts. A refusal is a {@link TunnelError} `REFUSED` without a cause. */
+export interface RiftAuthority {
+  /**
+   * Who is behind a chain that the handshake has checked?
+   *
+   * @param certificates DER, leaf first.
+   * @throws {TunnelError} `REFUSED` with the reason that the rift is told; with a cause when it is
+   *   the edge that cannot tell now.
+   */
+  verify(certificates: readonly Uint8Array[]): Promise<VerifiedRift>;
+  /** What holds now for the credential of a rift that is connected. @throws as `verify`. */
+  recheck(rift: VerifiedRift): Promise<VerifiedRift>;
+  /**
+   * A successor of the rift's credential, for a key that the rift has made.
+   *
+   * @param publicKey SubjectPublicKeyInfo, DER.
+   * @throws as `verify`.
+   */
+  renew(rift: VerifiedRift, publicKey: Uint8Array): Promise<RenewedRift>;
+}
+
+/** A certificate and key for HTTPS, and the CAs of client certificates; all PEM. */
+export interface PublicTls {
+  readonly certPem: string;
+  readonly keyPem: string;
+  readonly clientCaPem?: string | undefined;
 }
 
 /** Options of `startEdge`. */
@@ -57,12 +100,15 @@ export interface EdgeOptions {
   readonly transport: Transport;
   /** Certificate of the listener for rifts. */
   readonly tls: TlsMaterial;
-  /** @throws {TunnelError} `REFUSED` with the reason that the rift is told. */
-  readonly verifyRift: (certificates: readonly Uint8Array[]) => Promise<VerifiedRift>;
-  /** When given, every request needs a token, and the token is not passed on. */
-  readonly userTokens?: UserTokenCheck | undefined;
+  readonly rifts: RiftAuthority;
+  /** Needed as soon as a tunnel has `auth: "edge"`. */
+  readonly clientAuth?: ClientAuthentication | undefined;
+  /** Headers, lower case, in which a trusted proxy names user and groups. */
+  readonly proxyHeaders?:
+    | { readonly user: string; readonly groups?: string | undefined }
+    | undefined;
   /** When given, the public listener speaks TLS. */
-  readonly publicTls?: { readonly certPem: string; readonly keyPem: string } | undefined;
+  readonly publicTls?: PublicTls | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;

@@ -7,7 +7,7 @@
  */
 
 import type { ErrorCode } from "../errors.ts";
-import type { EdgeSettings, TunnelSettings, UserTokenCheck } from "./edge_options.ts";
+import type { EdgeSettings, TunnelSettings } from "./edge_options.ts";
 import { type HeaderRules, readRequestHeaders, type RequestHeaders } from "./request_headers.ts";
 import type { Router } from "./router.ts";
 
@@ -45,7 +45,6 @@ export interface FrontDoorRules<T> {
   readonly router: Router<T & { readonly settings: TunnelSettings }>;
   readonly limits: Pick<EdgeSettings, "maxBodyBytes" | "maxHeaderBytes" | "maxHeaders">;
   readonly behindProxy: boolean;
-  readonly userTokens: UserTokenCheck | undefined;
 }
 
 /** Judges requests one by one; keeps nothing between them. */
@@ -56,14 +55,14 @@ export class FrontDoor<T extends { readonly settings: TunnelSettings }> {
   constructor(rules: FrontDoorRules<T>) {
     this.#rules = rules;
     this.#headerRules = {
-      authorization: rules.userTokens === undefined ? "pass" : "drop",
+      authorization: "pass",
       forwarded: rules.behindProxy ? "trust" : "drop",
     };
   }
 
   /** In the order: is it HTTP we accept, is it for us, may this page ask, who asks, is it too big. */
   judge(head: IncomingHead): Admitted<T> | Refused {
-    const { limits, router, userTokens } = this.#rules;
+    const { limits, router } = this.#rules;
     const headers = readRequestHeaders(head.rawHeaders, this.#headerRules);
     if (headers.count > limits.maxHeaders) {
       return refuse("HEADERS_TOO_LARGE", `the limit is ${limits.maxHeaders} headers`);
@@ -86,12 +85,6 @@ export class FrontDoor<T extends { readonly settings: TunnelSettings }> {
       const listed = headers.origins === 1 && origin !== undefined && origin !== "null" &&
         settings !== undefined && settings.origins.includes(origin);
       if (!listed) return refuse("ORIGIN_REFUSED");
-    }
-    if (userTokens !== undefined) {
-      const user = headers.authorizations === 1
-        ? userTokens.check(headers.authorization)
-        : undefined;
-      if (user === undefined) return refuse("UNAUTHENTICATED");
     }
     if (route === "no_tunnel") return refuse("NO_ROUTE");
 

@@ -7,6 +7,7 @@
  */
 
 import type { Connection } from "../transport/transport.ts";
+import type { RiftStatus } from "./edge_status.ts";
 
 /** One registered rift connection, as the exchange path sees it. */
 export interface RiftLink {
@@ -15,6 +16,7 @@ export interface RiftLink {
   readonly healthy: boolean;
   /** Name of its credential, for logs and status. */
   readonly rift: string;
+  readonly status: RiftStatus;
   /** An exchange was given to this connection; `exchangeEnded` follows exactly once. */
   exchangeStarted(): void;
   exchangeEnded(): void;

@@ -23,7 +23,8 @@ import {
   SUPPORTED_FEATURES,
   SUPPORTED_VERSIONS,
 } from "../wire/version.ts";
-import type { TunnelSettings, VerifiedRift } from "./edge_options.ts";
+import type { RiftAuthority, TunnelSettings, VerifiedRift } from "./edge_options.ts";
+import type { RiftStatus } from "./edge_status.ts";
 import type { RiftLink, TunnelRegistry } from "./registry.ts";
 
 /** What all sessions of an edge share. */
@@ -31,7 +32,7 @@ export interface SessionContext {
   readonly edgeId: string;
   readonly tunnels: ReadonlyMap<string, TunnelSettings>;
   readonly registry: TunnelRegistry;
-  readonly verifyRift: (certificates: readonly Uint8Array[]) => Promise<VerifiedRift>;
+  readonly rifts: RiftAuthority;
   /** Every session that said hello and is not over. */
   readonly sessions: Set<RiftSession>;
   readonly clock: Clock;
@@ -48,6 +49,8 @@ export class RiftSession implements RiftLink, StreamHandler {
   #control: Stream | undefined;
   #verified: VerifiedRift | undefined;
   #instance = "";
+  #software = "";
+  readonly #connectedAtMs: number;
   #epoch = 0;
   #state: "new" | "verifying" | "open" | "closed" = "new";
   #draining = false;
@@ -61,6 +64,7 @@ export class RiftSession implements RiftLink, StreamHandler {
     this.connection = connection;
     this.#log = context.log.child({ connection: connection.id, remote: connection.remote });
     this.#lastSeenMs = context.clock.now();
+    this.#connectedAtMs = context.clock.wallNow();
     this.#checkedAtMs = this.#lastSeenMs;
     this.#timer = context.clock.setTimer(HELLO_TIMEOUT_MS, () => {
       this.#refuse("protocol", "No hello came in time", REFUSAL_RETRY_MS);
@@ -86,6 +90,20 @@ export class RiftSession implements RiftLink, StreamHandler {
 
   get rift(): string {
     return this.#verified?.name ?? "";
+  }
+
+  get status(): RiftStatus {
+    return {
+      name: this.rift,
+      serial: this.#verified?.serial ?? "",
+      connection: this.connection.id,
+      remote: this.connection.remote,
+      software: this.#software,
+      connectedAtMs: this.#connectedAtMs,
+      expiresAtMs: this.#verified?.expiresAtMs ?? 0,
+      healthy: this.healthy,
+      exchanges: this.#exchanges,
+    };
   }
 
   exchangeStarted(): void {
@@ -182,7 +200,7 @@ export class RiftSession implements RiftLink, StreamHandler {
     }
     let verified: VerifiedRift;
     try {
-      verified = await this.#context.verifyRift(this.connection.peerCertificates);
+      verified = await this.#context.rifts.verify(this.connection.peerCertificates);
     } catch (error) {
       // With a cause it is the edge's own state that cannot be read, not the credential.
       if (error instanceof TunnelError && error.cause === undefined) {
@@ -196,6 +214,7 @@ export class RiftSession implements RiftLink, StreamHandler {
 
     this.#verified = verified;
     this.#instance = hello.instance;
+    this.#software = hello.software;
     this.#epoch = hello.epoch;
     if (!this.#replaceOlder()) {
       const reason = "A newer rift with this credential is connected";

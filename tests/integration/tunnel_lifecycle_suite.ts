@@ -13,7 +13,7 @@ import {
   type TestServer,
 } from "../support/http_probe.ts";
 import { rawRequest } from "../support/raw_http.ts";
-import { MCP_TUNNEL, startBench, WEB_TUNNEL } from "../support/tunnel_bench.ts";
+import { authorityOf, MCP_TUNNEL, startBench, WEB_TUNNEL } from "../support/tunnel_bench.ts";
 import {
   echoBody,
   errorCode,
@@ -249,8 +249,7 @@ export function tunnelLifecycleSuite(options: SuiteOptions): void {
       const bench = await startBench({
         makeTransport,
         edge: {
-          verifyRift: () =>
-            Promise.resolve({ name: "r", serial: "02", expiresAtMs: Infinity, mayClaim }),
+          rifts: authorityOf({ name: "r", serial: "02", expiresAtMs: Infinity, mayClaim }),
         },
       });
       const rift = bench.rift([{ tunnel, upstream: upstream.url, protocol }]);

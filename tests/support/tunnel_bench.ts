@@ -7,10 +7,12 @@ import type { Edge } from "../../src/edge/edge.ts";
 import type {
   EdgeOptions,
   EdgeSettings,
+  RiftAuthority,
   TunnelSettings,
   VerifiedRift,
 } from "../../src/edge/edge_options.ts";
 import { silentLogger } from "../../src/log.ts";
+import { TunnelError } from "../../src/errors.ts";
 import type { Logger } from "../../src/log.ts";
 import { startRift } from "../../src/rift/rift.ts";
 import type { Expose, Rift, RiftOptions } from "../../src/rift/rift_options.ts";
@@ -25,13 +27,16 @@ export const EDGE_SETTINGS: EdgeSettings = {
   tunnelListen: "127.0.0.1:0",
   hosts: [],
   behindProxy: false,
+  trustedProxies: [],
   maxBodyBytes: 16 * MIB,
   maxHeaderBytes: 16 * 1_024,
   maxHeaders: 100,
   headerTimeoutMs: 15_000,
   bodyTimeoutMs: 60_000,
   maxConnections: 4_096,
+  maxConnectionsPerAddress: 4_096,
   maxExchanges: 1_000,
+  maxEventStreams: 10_000,
   drainMs: 2_000,
 };
 
@@ -40,6 +45,8 @@ export const WEB_TUNNEL: TunnelSettings = {
   name: "web",
   path: "/web",
   protocol: "http",
+  auth: "upstream",
+  forwardAuthorization: true,
   origins: [],
   sseKeepaliveMs: 0,
 };
@@ -47,6 +54,8 @@ export const MCP_TUNNEL: TunnelSettings = {
   name: "code",
   path: "/code/mcp",
   protocol: "mcp",
+  auth: "upstream",
+  forwardAuthorization: true,
   origins: ["https://good.example"],
   sseKeepaliveMs: 0,
 };
@@ -83,7 +92,7 @@ export async function startBench(options: BenchOptions): Promise<Bench> {
     tunnels: options.tunnels ?? [WEB_TUNNEL, MCP_TUNNEL],
     transport,
     tls: serverTls,
-    verifyRift: () => Promise.resolve(ANY_RIFT),
+    rifts: authorityOf(ANY_RIFT),
     clock,
     log,
     signal: controller.signal,
@@ -116,6 +125,15 @@ export async function startBench(options: BenchOptions): Promise<Bench> {
       controller.abort();
       await edge.close();
     },
+  };
+}
+
+/** An authority that takes every certificate for this rift's, and renews none. */
+export function authorityOf(rift: VerifiedRift): RiftAuthority {
+  return {
+    verify: () => Promise.resolve(rift),
+    recheck: () => Promise.resolve(rift),
+    renew: () => Promise.reject(new TunnelError("REFUSED", "No renewal in this test")),
   };
 }
 

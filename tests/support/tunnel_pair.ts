@@ -6,7 +6,7 @@ import { type Logger, silentLogger } from "../../src/log.ts";
 import { startRift } from "../../src/rift/rift.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 import { makeTestPki, type TestPki } from "./test_pki.ts";
-import { ANY_RIFT, EDGE_SETTINGS } from "./tunnel_bench.ts";
+import { ANY_RIFT, authorityOf, EDGE_SETTINGS } from "./tunnel_bench.ts";
 
 /** What is tunneled, and how. */
 export interface TunnelPairOptions {
@@ -53,12 +53,14 @@ export async function openTunnelPair(
       name: "test",
       path: protocol === "mcp" ? "/test/mcp" : "/test",
       protocol,
+      auth: "upstream",
+      forwardAuthorization: true,
       origins,
       sseKeepaliveMs: 0,
     }],
     transport: transport(),
     tls: pki.server,
-    verifyRift: () => Promise.resolve(ANY_RIFT),
+    rifts: authorityOf(ANY_RIFT),
     clock: systemClock,
     log: log.child({ side: "edge" }),
     signal,

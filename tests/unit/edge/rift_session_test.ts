@@ -9,7 +9,7 @@ import type { Connection, ConnectionEnd, Stream } from "../../../src/transport/t
 import { type ControlMessage, encodeControl } from "../../../src/wire/control.ts";
 import { ControlReader } from "../../../src/wire/control_reader.ts";
 import { type FakeClock, fakeClock } from "../../support/fake_clock.ts";
-import { MCP_TUNNEL } from "../../support/tunnel_bench.ts";
+import { authorityOf, MCP_TUNNEL } from "../../support/tunnel_bench.ts";
 
 const TLS = { caPem: "", certPem: "", keyPem: "" };
 /** One minute after the fake clock's start. */
@@ -71,8 +71,12 @@ async function setUp(): Promise<
     edgeId: "e",
     tunnels: new Map([["code", MCP_TUNNEL]]),
     registry: memoryRegistry(),
-    verifyRift: () =>
-      Promise.resolve({ name: "r", serial: "1", expiresAtMs: ENDS_AT_MS, mayClaim: () => true }),
+    rifts: authorityOf({
+      name: "r",
+      serial: "1",
+      expiresAtMs: ENDS_AT_MS,
+      mayClaim: () => true,
+    }),
     sessions: new Set(),
     clock,
     log: silentLogger,

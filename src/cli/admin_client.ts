@@ -1,0 +1,59 @@
+/** Asks a running edge about itself, over its admin socket in the state directory. @module */
+
+import { Buffer } from "node:buffer";
+import { request } from "node:http";
+import { join } from "node:path";
+
+import type { EdgeConfig } from "../config/config.ts";
+import { ADMIN_REPLY_BYTES, ADMIN_TIMEOUT_MS } from "../limits.ts";
+
+/** Where an edge with this state directory listens for its operator. */
+export function adminSocket(stateDir: string): string {
+  return join(stateDir, "admin.sock");
+}
+
+/**
+ * The JSON that a running edge answers at `path`.
+ *
+ * @returns `undefined` when no edge listens there.
+ * @throws {Error} When what listens there does not answer as an edge would.
+ */
+export function askAdmin(
+  { stateDir }: Pick<EdgeConfig, "stateDir">,
+  path: string,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const socketPath = adminSocket(stateDir);
+    const fail = (problem: string) => reject(new Error(`Cannot ask the edge: ${problem}`));
+    const asked = request({
+      socketPath,
+      path,
+      headers: { host: "localhost" },
+      timeout: ADMIN_TIMEOUT_MS,
+    });
+    asked.on("timeout", () => asked.destroy(new Error("no answer in time")));
+    asked.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT" || error.code === "ECONNREFUSED") resolve(undefined);
+      else fail(error.message);
+    });
+    asked.on("response", (answer) => {
+      const chunks: Uint8Array[] = [];
+      let bytes = 0;
+      answer.on("data", (chunk: Uint8Array) => {
+        bytes += chunk.length;
+        if (bytes > ADMIN_REPLY_BYTES) asked.destroy(new Error("its answer is too large"));
+        else chunks.push(chunk);
+      });
+      answer.on("error", (error) => fail(error.message));
+      answer.on("end", () => {
+        if (answer.statusCode !== 200) return fail(`it answered ${answer.statusCode}`);
+        try {
+          resolve(JSON.parse(Buffer.concat(chunks).toString("utf8")));
+        } catch {
+          fail("its answer is not JSON"); // the parser's own message would quote it
+        }
+      });
+    });
+    asked.end();
+  });
+}

@@ -1,0 +1,67 @@
+/**
+ * Who an exchange is for, and the question that the front door asks about it.
+ *
+ * Here, at the bottom, because identity answers it, the edge asks it and policy judges by it.
+ *
+ * @module
+ */
+
+/** Who a client has shown to be. */
+export interface Principal {
+  /** Visible text, at most `MAX_USER_CHARS` characters. */
+  readonly user: string;
+  /** At most `MAX_GROUPS`. */
+  readonly groups: readonly string[];
+  /** How it was proved. */
+  readonly how: "user_token" | "jwt" | "certificate" | "proxy_header";
+}
+
+/** All of a request that can prove who sent it. */
+export interface ClientProof {
+  /** Name of the tunnel. */
+  readonly tunnel: string;
+  /** The one `Authorization` header; `undefined` when there is none. */
+  readonly authorization: string | undefined;
+  /** The certificate of the TLS connection, DER, when it was verified against `auth.client_ca`. */
+  readonly certificate: Uint8Array | undefined;
+  /** What a proxy of the operator says; `undefined` unless the peer is one of `trusted_proxies`. */
+  readonly proxyUser: string | undefined;
+  readonly proxyGroups: string | undefined;
+}
+
+/** A client that was recognized. */
+export interface Authenticated {
+  readonly outcome: "authenticated";
+  readonly principal: Principal;
+  /** When the proof ends, wall clock, ms; `Infinity` when it does not. */
+  readonly validUntilMs: number;
+  /** Is the proof still good, as far as can be told without the request? For exchanges in flight. */
+  readonly stillValid: () => boolean;
+}
+
+/** What came of asking. */
+export type AuthenticationResult =
+  | Authenticated
+  /** Nothing was shown. */
+  | { readonly outcome: "missing" }
+  /** Something was shown, and it is not good. `reason` is for the log: no secrets. */
+  | { readonly outcome: "invalid"; readonly reason: string }
+  /** Known, but lacking a scope; `scope` lists all that are needed, as OAuth writes them. */
+  | { readonly outcome: "insufficient_scope"; readonly scope: string }
+  /** It cannot be told now, for example because the issuer's keys cannot be fetched. */
+  | { readonly outcome: "unavailable"; readonly reason: string };
+
+/** What a tunnel's protected resource metadata says (RFC 9728), besides its `resource`. */
+export interface ResourceFacts {
+  /** Issuer identifiers; never empty. */
+  readonly authorizationServers: readonly string[];
+  readonly scopes: readonly string[];
+}
+
+/** Tells who clients are. */
+export interface ClientAuthentication {
+  /** Never throws or rejects: what goes wrong is an outcome. A promise only when it must wait. */
+  authenticate(proof: ClientProof): AuthenticationResult | Promise<AuthenticationResult>;
+  /** `undefined` when no issuer of tokens serves the tunnel. */
+  resourceFacts(tunnel: string): ResourceFacts | undefined;
+}
