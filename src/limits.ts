@@ -167,6 +167,11 @@ export const PROBE_TIMEOUT_MS = 3_000;
 /** Connections to one upstream: as many as exchanges, since each idle event stream holds one. */
 export const MAX_UPSTREAM_CONNECTIONS = MAX_STREAMS;
 
+// --- Configuration (src/cli) ---
+
+/** How often a running edge looks whether its configuration or a certificate changed, ms. */
+export const CONFIG_POLL_MS = 1_000;
+
 // --- Admin listener (src/admin, src/cli) ---
 
 /** Time a command waits for the edge's own answer, ms: it comes from memory. */
