@@ -92,6 +92,29 @@ export const MIN_HEARTBEAT_MS = 100;
 /** Heartbeats without an answer after which the control stream counts as dead. */
 export const MAX_MISSED_HEARTBEATS = 3;
 
+// --- Policy (src/policy, src/config) ---
+
+/** Longest pattern, characters. Matching takes pattern times target, see `MAX_TARGET_CHARS`. */
+export const MAX_PATTERN_CHARS = 512;
+/** All alternatives of one pattern with its braces written out, characters: bounds its time. */
+export const MAX_PATTERN_EXPANDED_CHARS = 2_048;
+/** Alternatives that the braces of one pattern come to: each is tried in turn. */
+export const MAX_PATTERN_ALTERNATIVES = 64;
+/** `*` in one pattern: more is hard to read, and time grows with them. */
+export const MAX_PATTERN_STARS = 16;
+/** Longest tool, prompt or method name or resource URI that is judged, characters: longer is denied. */
+export const MAX_TARGET_CHARS = 4_096;
+/** Patterns in one list of a tunnel or a policy: what a person can still read. */
+export const MAX_LIST_PATTERNS = 1_000;
+/** Largest policy file, bytes: 20,000 policies of 20 patterns each. */
+export const MAX_POLICY_FILE_BYTES = 16 * MIB;
+/** Policies in one file. */
+export const MAX_POLICIES = 20_000;
+/** Tests in one policy file. */
+export const MAX_POLICY_TESTS = 20_000;
+/** Principals whose matching policies are kept compiled, per tunnel: the busiest stay. */
+export const MAX_CACHED_PRINCIPALS = 1_024;
+
 // --- Sample server (src/sample) ---
 
 /** Legacy sessions the sample server keeps; one more ends the one unused for longest. */
