@@ -48,11 +48,13 @@ export function explain(
 /** One line about one layer: the rule and its place, or why there is none. */
 export function reasonText({ reason, rule, detail }: Omit<LayerExplanation, "layer">): string {
   if (rule !== undefined) {
-    return `${rule.list} ${JSON.stringify(rule.pattern)} (${rule.file}:${rule.line}:${rule.column})`;
+    return `${rule.list} ${
+      JSON.stringify(rule.pattern)
+    } (${rule.file}:${rule.line}:${rule.column})`;
   }
-  return detail === undefined ? REASON_TEXTS[reason] : `${REASON_TEXTS[reason]}: ${
-    detail.replaceAll("_", " ")
-  }`;
+  return detail === undefined
+    ? REASON_TEXTS[reason]
+    : `${REASON_TEXTS[reason]}: ${detail.replaceAll("_", " ")}`;
 }
 
 function wordOf({ allowed }: Decision): "allow" | "deny" {

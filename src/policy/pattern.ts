@@ -108,7 +108,8 @@ class CharacterClass {
 
   has(character: string): boolean {
     const point = character.codePointAt(0)!;
-    const covers = (point: number) => this.#ranges.some(([from, to]) => point >= from && point <= to);
+    const covers = (point: number) =>
+      this.#ranges.some(([from, to]) => point >= from && point <= to);
     return covers(point) ||
       (this.#folded && covers(character.toUpperCase().codePointAt(0)!));
   }

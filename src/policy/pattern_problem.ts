@@ -45,7 +45,8 @@ export function expandBraces(text: string): string[] {
 /** Text that is literal in every language, so that it needs no further look. */
 const PLAIN: Readonly<Record<PatternLanguage, RegExp>> = {
   name: /^[A-Za-z0-9_.-]+(?:\/[A-Za-z0-9_.-]+)*$/,
-  uri: /^(?:(?!file:)[a-z][a-z0-9+-]*:\/\/[a-z0-9-]*|file:\/\/)(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/,
+  uri:
+    /^(?:(?!file:)[a-z][a-z0-9+-]*:\/\/[a-z0-9-]*|file:\/\/)(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/,
   subject: /^[A-Za-z0-9_.@-]+$/,
   tunnel: /^[a-z0-9_-]+$/,
 };
@@ -66,8 +67,10 @@ function charactersProblem(text: string, language: PatternLanguage): string | un
   }
   if (/[@+!*?]\(/.test(text)) return "it has an extended glob (write {a,b} or several patterns)";
   // Inside of [ ] every character stands for itself.
-  const open = text.replace(/\[[^[\]]*\]/g, "").replace(/\{[^{}]*\}/g, (inner) =>
-    inner.replaceAll(",", ""));
+  const open = text.replace(/\[[^[\]]*\]/g, "").replace(
+    /\{[^{}]*\}/g,
+    (inner) => inner.replaceAll(",", ""),
+  );
   const strange = STRANGE[language].exec(language === "subject" ? text : open);
   if (strange === null) return undefined;
   const shown = JSON.stringify(strange[0]);
@@ -105,7 +108,9 @@ function shapeProblem(text: string, language: PatternLanguage): string | undefin
 
 function classProblem(body: string): string | undefined {
   if (body === "") return "its [ ] are empty (write [a-z] or [abc])";
-  if (/^[!^]./.test(body)) return "it negates a class (nothing is negated here: name what is meant)";
+  if (/^[!^]./.test(body)) {
+    return "it negates a class (nothing is negated here: name what is meant)";
+  }
   if (body.includes("/")) return 'it has "/" between [ ] (write it outside)';
   if (/^:.*:$|^[.=].*[.=]$/.test(body) && body.length > 2) {
     return "it has a named class (write a range, such as [a-z])";

@@ -84,7 +84,9 @@ export function uriPatternProblem(text: string): string | undefined {
     return `its scheme has capitals (write "${scheme.toLowerCase()}:")`;
   }
   const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/]*)/.exec(text)?.[1] ?? "";
-  if (authority !== authority.toLowerCase()) return "its host has capitals (write it in lower case)";
+  if (authority !== authority.toLowerCase()) {
+    return "its host has capitals (write it in lower case)";
+  }
   if (scheme === "file" && /^file:(?!\/\/\/|[*?[{]|\/{0,2}[*?[{])/.test(text)) {
     return 'it names a host, or lacks slashes (files are written "file:///" and the path)';
   }

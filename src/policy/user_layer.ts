@@ -145,7 +145,7 @@ class SubjectIndex {
     const options = { language: this.#language, reading: "allow", form: "written" } as const;
     for (const [pattern, wild] of this.#wild) {
       wild.matches ??= compileMatcher(pattern, options);
-      if (wild.matches(text)) for (const entry of wild.entries) found.add(entry);
+      if (wild.matches(text)) { for (const entry of wild.entries) found.add(entry); }
     }
   }
 }
