@@ -115,6 +115,29 @@ export const MIN_HEARTBEAT_MS = 100;
 /** Heartbeats without an answer after which the control stream counts as dead. */
 export const MAX_MISSED_HEARTBEATS = 3;
 
+// --- Policy (src/policy, src/config) ---
+
+/** Longest pattern, characters. Matching takes pattern times target, see `MAX_TARGET_CHARS`. */
+export const MAX_PATTERN_CHARS = 512;
+/** All alternatives of one pattern with its braces written out, characters: bounds its time. */
+export const MAX_PATTERN_EXPANDED_CHARS = 2_048;
+/** Alternatives that the braces of one pattern come to: each is tried in turn. */
+export const MAX_PATTERN_ALTERNATIVES = 64;
+/** `*` in one pattern: more is hard to read, and time grows with them. */
+export const MAX_PATTERN_STARS = 16;
+/** Longest tool, prompt or method name or resource URI that is judged, characters: longer is denied. */
+export const MAX_TARGET_CHARS = 4_096;
+/** Patterns in one list of a tunnel or a policy: what a person can still read. */
+export const MAX_LIST_PATTERNS = 1_000;
+/** Largest policy file, bytes: 20,000 policies of 20 patterns each. */
+export const MAX_POLICY_FILE_BYTES = 16 * MIB;
+/** Policies in one file. */
+export const MAX_POLICIES = 20_000;
+/** Tests in one policy file. */
+export const MAX_POLICY_TESTS = 20_000;
+/** Principals whose matching policies are kept compiled, per tunnel: the busiest stay. */
+export const MAX_CACHED_PRINCIPALS = 1_024;
+
 // --- Sample server (src/sample) ---
 
 /** Legacy sessions the sample server keeps; one more ends the one unused for longest. */
@@ -187,3 +210,20 @@ export const CONFIG_POLL_MS = 1_000;
 export const ADMIN_TIMEOUT_MS = 5_000;
 /** Largest answer a command reads, bytes: thousands of tunnels and rifts. */
 export const ADMIN_REPLY_BYTES = 16 * MIB;
+
+// --- MCP messages (src/mcp) ---
+
+/** Objects and arrays inside one another in a message: real schemas stay below 30, and no peer's parser runs out of stack at 64. */
+export const MAX_JSON_DEPTH = 64;
+/** Member names, and elements that are kept, in one request: 4 MiB of real arguments have fewer. */
+export const MAX_REQUEST_MEMBERS = 65_536;
+/** The same in one message of a server: 10,000 tools with 100 members in each schema. */
+export const MAX_ANSWER_MEMBERS = 1_048_576;
+/** Member names of one object that are compared one by one; above it a set is faster. */
+export const MAX_COMPARED_NAMES = 16;
+/** Longest JSON text of a request id, bytes: ids are echoed and remembered. */
+export const MAX_RPC_ID_BYTES = 512;
+/** Elements of one JSON-RPC batch. */
+export const MAX_BATCH_ELEMENTS = 100;
+/** Longest `Mcp-Session-Id` and `Last-Event-ID`, characters: common ids have 36. */
+export const MAX_SESSION_ID_CHARS = 1_024;

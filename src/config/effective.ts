@@ -62,6 +62,8 @@ function derived({ config }: LoadedConfig, key: KeyDescription, index: number): 
       return config.edge.tlsKey;
     case "auth.client_ca":
       return config.auth.clientCa;
+    case "policy.file":
+      return config.policy.file;
     case "rift.expose.authorization_file":
       return config.rift.exposes[index]!.authorizationFile;
     case "rift.token_file":
