@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { OwnedIds } from "../../../src/edge/owned_ids.ts";
+import { OwnedIds } from "../../../src/edge/aware/owned_ids.ts";
 import { MAX_OWNED_IDS, MAX_OWNED_IDS_EACH, OWNED_ID_MS } from "../../../src/limits.ts";
 import { fakeClock } from "../../support/fake_clock.ts";
 

@@ -7,11 +7,11 @@
  * @module
  */
 
-import type { Clock } from "../clock.ts";
-import { MAX_OWNED_IDS, MAX_OWNED_IDS_EACH, OWNED_ID_MS } from "../limits.ts";
+import type { Clock } from "../../clock.ts";
+import { MAX_OWNED_IDS, MAX_OWNED_IDS_EACH, OWNED_ID_MS } from "../../limits.ts";
 
-/** What an id is of. */
-export type OwnedKind = "session" | "task" | "event";
+/** What an id is of; `request` is one that a private server sent and that waits for its answer. */
+export type OwnedKind = "session" | "task" | "event" | "request";
 
 /** One id as a client shows it. */
 export interface OwnedId {
