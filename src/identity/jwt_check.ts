@@ -24,7 +24,7 @@ import { compileNameGlob } from "../policy/name_glob.ts";
 import type { Authenticated, AuthenticationResult, ResourceFacts } from "../principal.ts";
 import { BoundedCache } from "./bounded_cache.ts";
 import { IssuerKeys, type KeySet } from "./issuer_keys.ts";
-import { identityOfClaims, scopesOfClaims } from "./jwt_claims.ts";
+import { hasScopes, identityOfClaims } from "./jwt_claims.ts";
 import type { Fetch } from "./jwt_fetch.ts";
 import { loadJose } from "./jwt_library.ts";
 
@@ -191,8 +191,7 @@ export class JwtCheck {
     }
     if ("problem" in verdict) return invalid(verdict.problem);
     const { claims, validUntilMs } = verdict;
-    const scopes = scopesOfClaims(claims);
-    if (!settings.scopes.every((scope) => scopes.has(scope))) {
+    if (!hasScopes(claims, settings.scopes)) {
       return { outcome: "insufficient_scope", scope: settings.scopes.join(" ") };
     }
     const identity = identityOfClaims(claims, settings);
@@ -268,6 +267,8 @@ async function verifyToken(token: string, keySet: KeySet, rules: Rules): Promise
     if (iat !== undefined && iat > nowMs / 1_000 + CLOCK_TOLERANCE_S) {
       return { problem: "it was issued in the future (iat): compare the clocks" };
     }
+    // Whoever shows it would have to prove that the key is theirs (RFC 7800), and nobody asks here.
+    if (Object.hasOwn(claims, "cnf")) return { problem: "it is bound to a key (cnf)" };
     return { claims, validUntilMs: exp * 1_000 };
   } catch (error) {
     return problemOf(error, rules);

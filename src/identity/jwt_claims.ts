@@ -30,15 +30,26 @@ export function identityOfClaims(claims: Claims, names: ClaimNames): ClaimedIden
   return "problem" in groups ? groups : { user, groups: groups.groups };
 }
 
-/** The scopes of a token: `scope` (RFC 8693, 4.2; RFC 9068, 2.2.3), and `scp` of Entra and Okta. */
-export function scopesOfClaims(claims: Claims): ReadonlySet<string> {
-  const found = new Set<string>();
-  for (const claim of [ownClaim(claims, "scope"), ownClaim(claims, "scp")]) {
-    const words = typeof claim === "string" ? claim.split(" ") : claim;
-    if (!Array.isArray(words)) continue;
-    for (const word of words) if (typeof word === "string" && word !== "") found.add(word);
-  }
-  return found;
+/**
+ * Does the token have every one of these scopes? They are in `scope` (RFC 8693, 4.2; RFC 9068,
+ * 2.2.3), or in `scp`: a list with Okta, a text with Entra.
+ *
+ * Entra wants to be asked for `api://app/read` and then writes `read`, since `aud` says of what. So
+ * in a text in `scp`, and only there, the last part of such a name is enough.
+ */
+export function hasScopes(claims: Claims, needed: readonly string[]): boolean {
+  const [scope, scp] = [ownClaim(claims, "scope"), ownClaim(claims, "scp")];
+  const whole = new Set([...wordsOf(scope), ...wordsOf(scp)]);
+  const short = new Set(typeof scp === "string" ? wordsOf(scp) : []);
+  return needed.every((name) => {
+    const last = /^[a-z]+:\/\/.+\/([^/]+)$/.exec(name)?.[1];
+    return whole.has(name) || last !== undefined && short.has(last);
+  });
+}
+
+function wordsOf(claim: unknown): readonly unknown[] {
+  if (typeof claim === "string") return claim.split(" ");
+  return Array.isArray(claim) ? claim : [];
 }
 
 /**

@@ -136,7 +136,7 @@ test("IssuerKeys refuses a document that is not a key set", async () => {
 
 test("IssuerKeys asks once for a herd that arrives together", async () => {
   let asked = 0;
-  let answer = (_: Response): void => {};
+  let answer: ((response: Response) => void) | undefined;
   const { keys } = setUp({
     [KEYS_URL]: () => {
       asked++;
@@ -145,7 +145,7 @@ test("IssuerKeys asks once for a herd that arrives together", async () => {
   }, { jwksUri: KEYS_URL });
   const herd = Array.from({ length: 100 }, () => keys.current());
 
-  answer(jsonAnswer(good));
+  answer!(jsonAnswer(good));
   const sets = await Promise.all(herd);
 
   assert.equal(asked, 1);

@@ -147,6 +147,7 @@ test("JwtCheck refuses what is not a token of its issuer for its tunnel", async 
     ["not before", await sign({ nbf: nowS + 31 }), /nbf/],
     ["issued in the future", await sign({ iat: nowS + 31 }), /iat/],
     ["issued in words", await sign({ iat: "now" }), /iat/],
+    ["bound to a key", await sign({ cnf: { jkt: "x" } }), /bound to a key/],
     ["no user", await signToken(key, without("sub")), /no claim "sub"/],
     ["user that is a number", await sign({ sub: 7 }), /user name/],
     ["empty user", await sign({ sub: "" }), /user name/],
@@ -176,7 +177,7 @@ test("JwtCheck refuses what is not a token of its issuer for its tunnel", async 
     assert.ok(!result.includes(token), name);
     ran++;
   }
-  assert.equal(ran, 42);
+  assert.equal(ran, 43);
 });
 
 test("JwtCheck forgives clocks that are 30 seconds apart", async () => {
@@ -342,6 +343,27 @@ test("JwtCheck wants every scope and names them all", async () => {
     ran++;
   }
   assert.equal(ran, 9);
+});
+
+test("JwtCheck takes the short name of a scope where Entra writes it, and nowhere else", async () => {
+  const { claims, outcome } = setUp([issuerSettings(ISSUER, { scopes: ["api://app/read"] })]);
+  const cases: readonly (readonly [Record<string, unknown>, boolean])[] = [
+    [{ scp: "call read" }, true],
+    [{ scp: "api://app/read" }, true],
+    [{ scope: "api://app/read" }, true],
+    [{ scope: "read" }, false],
+    [{ scp: ["read"] }, false],
+    [{ scp: "app/read" }, false],
+    [{ scp: "reads" }, false],
+    [{ scp: "" }, false],
+  ];
+  let ran = 0;
+  for (const [changes, isEnough] of cases) {
+    const expected = isEnough ? "jwt alice []" : "insufficient_scope: api://app/read";
+    assert.equal(await outcome(await signToken(key, { ...claims, ...changes })), expected);
+    ran++;
+  }
+  assert.equal(ran, 8);
 });
 
 test("JwtCheck tries the few keys that fit a token without a key name", async () => {
