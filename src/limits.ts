@@ -89,6 +89,35 @@ export const MAX_OWNED_IDS = 100_000;
 export const MAX_OWNED_IDS_EACH = 4_096;
 /** How long one that nobody uses is remembered, ms: a day, for streams that are silent at night. */
 export const OWNED_ID_MS = 24 * 60 * 60 * 1_000;
+/** Longest token read, characters: common issuers stay below 4 KiB, and `max_header_bytes` is 16 KiB. */
+export const MAX_TOKEN_CHARS = 16 * KIB;
+/** How far an issuer's clock may be from ours, seconds: unsynchronized servers are within it. */
+export const CLOCK_TOLERANCE_S = 30;
+/** Time that one answer of an issuer may take, ms: a client is waiting. */
+export const ISSUER_FETCH_MS = 5_000;
+/** Largest document of an issuer, bytes: key sets with certificate chains are below 50 KiB. */
+export const MAX_ISSUER_DOCUMENT_BYTES = 512 * KIB;
+/** Keys used of one issuer: common ones publish two to ten. */
+export const MAX_ISSUER_KEYS = 100;
+/** Keys tried for a token that does not say which one signed it: two while they are being changed. */
+export const MAX_KEY_TRIES = 4;
+/** Age at which an issuer's keys are fetched again, ms: what it removes is out within this time. */
+export const ISSUER_KEYS_MS = 10 * 60 * 1_000;
+/** Time between two tries to fetch an issuer's keys, ms: made-up key names must not become load. */
+export const ISSUER_RETRY_MS = 30 * 1_000;
+/** How long keys are used of an issuer that does not answer, ms: an outage of a day locks nobody out. */
+export const ISSUER_KEYS_STALE_MS = 24 * 60 * 60 * 1_000;
+/** Tokens remembered as good: 4,096 clients at a time need no signature check per request. */
+export const MAX_CACHED_TOKENS = 4_096;
+/** How long a token is remembered as good, ms. */
+export const CACHED_TOKEN_MS = 60 * 1_000;
+/** Client certificates remembered: reading one takes 1 ms. */
+export const MAX_CACHED_CERTIFICATES = 1_024;
+
+/** Largest JSON answer and largest event that is judged, bytes: a base64 resource of 48 MiB. */
+export const MAX_ANSWER_MESSAGE_BYTES = 64 * MIB;
+/** Bodies that aware tunnels hold at once, in all, bytes. More are refused with 503. */
+export const MAX_HELD_BYTES = 512 * MIB;
 
 // --- Wire protocol (src/wire) ---
 

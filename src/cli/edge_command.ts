@@ -52,8 +52,14 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
   const clock = systemClock;
   const { stateDir } = config;
   let edge: Edge | undefined;
-  const updateOf = (from: LoadedConfig) => edgeUpdateOf(from, clientAuthentication({ userTokens }));
-  const userTokens = { check: () => undefined };
+  const clientAuth = clientAuthentication({
+    auth: loaded.config.auth,
+    userTokens: { check: () => undefined, isActive: () => false },
+    resourceOf: (tunnel) => edge!.tunnelUrl(tunnel), // what throws before that is no answer
+    clock,
+    log,
+  });
+  const updateOf = (from: LoadedConfig) => edgeUpdateOf(from, clientAuth);
   const update = updateOf(loaded);
   const ca = await openTunnelCa({ stateDir, clock, log });
   const store = await CredentialStore.open({ stateDir });
@@ -74,6 +80,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       reload: () => {
         const changed = load();
         running.update(updateOf(changed));
+        clientAuth.update(changed.config.auth);
         const restart = needRestart(started, changed);
         if (restart.length > 0) {
           log.warn("Changed, but read at start only: restart the edge", {
@@ -104,6 +111,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
     await running.close();
   } finally {
     life.abort();
+    clientAuth.close();
   }
 }
 

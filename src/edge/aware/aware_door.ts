@@ -19,20 +19,15 @@ import { stripCapabilities } from "../../mcp/edit.ts";
 import { denialAnswer, refusalAnswer, type RpcAnswer, rpcError } from "../../mcp/errors.ts";
 import { FAMILIES } from "../../mcp/methods.ts";
 import type { Decision } from "../../policy/decide.ts";
-import { type LayerExplanation, reasonText } from "../../policy/explain.ts";
-import type { Target as PolicyTarget } from "../../policy/target.ts";
-import type { Authenticated, Principal } from "../../principal.ts";
+import { reasonText } from "../../policy/explain.ts";
+import type { Authenticated } from "../../principal.ts";
 import type { BodyWatch } from "../body_watch.ts";
+import type { PolicyDecider } from "../edge_options.ts";
 import type { ServedTunnel } from "../served_tunnel.ts";
 import { AnswerFilter } from "./answer_filter.ts";
 import type { ByteBudget } from "./byte_budget.ts";
 import { type CollectedBody, collectBody } from "./collect_body.ts";
 import type { OwnedId, OwnedIds } from "./owned_ids.ts";
-
-/** Decides by the rules in force now. Never throws. */
-export interface PolicyDecider {
-  decide(tunnel: string, principal: Principal, target: PolicyTarget): Decision;
-}
 
 /** What the door is made from. */
 export interface AwareDoorOptions {
@@ -207,7 +202,7 @@ class Judgement {
     const { serverRequests } = this.#arrival.tunnel.settings;
     const removed = FAMILIES.filter((family) => !serverRequests.includes(family));
     if (removed.length === 0 || document === undefined || message === undefined) return bytes;
-    return stripCapabilities(document, message.node, removed) ?? bytes;
+    return stripCapabilities(document, removed) ?? bytes;
   }
 
   answerFilter(): AnswerFilter {
@@ -270,13 +265,13 @@ class Judgement {
         kind: target.kind,
         name: target.name.slice(0, 200),
         layer: decision.layer,
-        rule: reasonText(decision as Omit<LayerExplanation, "layer">),
+        rule: reasonText({ ...decision, decision: "deny" }),
       });
       return denialAnswer({
         era: this.#classified.era,
         message,
         target,
-        ...(this.#arrival.tunnel.settings.onDeny === "explain"
+        ...(this.#arrival.tunnel.settings.rules.onDeny === "explain"
           ? { explain: { layer: decision.layer ?? "no", rule: ruleWord(decision) } }
           : {}),
       });
