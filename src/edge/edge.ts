@@ -7,8 +7,16 @@
 import type { Timer } from "../clock.ts";
 import { isLoopback } from "../config/value.ts";
 import { quicOf, TunnelError } from "../errors.ts";
-import { ANSWER_STALL_MS, ENDED_PROOF_GRACE_MS, PROOF_CHECK_MS } from "../limits.ts";
+import {
+  ANSWER_STALL_MS,
+  ENDED_PROOF_GRACE_MS,
+  MAX_HELD_BYTES,
+  PROOF_CHECK_MS,
+} from "../limits.ts";
 import type { Listener, TlsMaterial } from "../transport/transport.ts";
+import { AwareDoor } from "./aware/aware_door.ts";
+import { ByteBudget } from "./aware/byte_budget.ts";
+import { OwnedIds } from "./aware/owned_ids.ts";
 import { HostTable, parseListen } from "./authority.ts";
 import { BodyWatch } from "./body_watch.ts";
 import { ProxyTrust } from "./client_address.ts";
@@ -32,7 +40,7 @@ export type { EdgeStatus } from "./edge_status.ts";
 /** What may change while an edge runs. Addresses of listeners stay as they are. */
 export type EdgeUpdate = Pick<
   EdgeOptions,
-  "config" | "tunnels" | "clientAuth" | "proxyHeaders" | "publicTls"
+  "config" | "tunnels" | "clientAuth" | "policy" | "proxyHeaders" | "publicTls"
 >;
 
 /** A running edge. */
@@ -92,6 +100,16 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     clock,
     log,
   };
+  let policy = options.policy;
+  const awareDoor = new AwareDoor({
+    clock,
+    log,
+    policy: () => policy,
+    owned: new OwnedIds(clock),
+    budget: new ByteBudget(MAX_HELD_BYTES),
+    bodyWatch,
+    maxBodyBytes: () => exchangeContext.limits.maxBodyBytes,
+  });
   const exchangeContext = { clock, log, bodyWatch, answerWatch, limits: options.config };
   let tunnels = new Map<string, ServedTunnel>();
   let settings: DoorSettings | undefined;
@@ -104,6 +122,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     scheme,
     registry,
     exchangeContext,
+    awareDoor,
     // No request comes before the listener is bound, and then they are set.
     settings: () => settings!,
     isChecked: (socket) => server.isChecked(socket),
@@ -145,6 +164,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     tunnels = new Map(served.map((tunnel) => [tunnel.settings.name, tunnel]));
     settings = door;
     gate.clientAuth = update.clientAuth;
+    policy = update.policy;
     exchangeContext.limits = update.config;
     bodyWatch.timeoutMs = update.config.bodyTimeoutMs;
   }

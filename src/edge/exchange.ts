@@ -24,10 +24,11 @@ import type { RequestHead, ResponseHead } from "../wire/head.ts";
 import type { Authenticated } from "../principal.ts";
 import { answerError, endAnswer } from "./answer.ts";
 import type { BodyWatch, WatchedBody } from "./body_watch.ts";
+import type { AnswerFilter, BodyPlan } from "./aware/answer_filter.ts";
 import { corsHeaders } from "./cors.ts";
 import type { EdgeSettings, TunnelSettings } from "./edge_options.ts";
 import type { ErrorDetail } from "./error_response.ts";
-import { readResponseHeaders } from "./request_headers.ts";
+import { readResponseHeaders, withoutHeader } from "./request_headers.ts";
 import type { Outcome } from "./served_tunnel.ts";
 import { SseKeepalive } from "./sse_keepalive.ts";
 
@@ -50,6 +51,10 @@ export interface ExchangeStart {
   readonly connection: Connection;
   readonly head: RequestHead;
   readonly body: "none" | "follows";
+  /** The whole body, when it was read before. */
+  readonly wholeBody?: Uint8Array | undefined;
+  /** Takes out of the answer what the client may not see. */
+  readonly filter?: AnswerFilter | undefined;
   readonly waits: "no" | "for_continue";
   /** Who it is for; `undefined` where the private server asks. */
   readonly client: Authenticated | undefined;
@@ -102,6 +107,10 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   #drainHooked = false;
   #stalledAnswer: WatchedBody | undefined;
   #keepalive: SseKeepalive | undefined;
+  /** What the filter does with the body; without one it passes. */
+  #plan: BodyPlan = "pass";
+  /** The head of an answer that waits for its whole body. */
+  #heldHead: HeldHead | undefined;
   /** The stream is finished or given up: nothing from it counts any more. */
   #streamDone = false;
   #ended = false;
@@ -114,11 +123,11 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#request = start.request;
     this.#response = start.response;
     this.#socket = start.request.socket;
-    this.#requestDone = start.body === "none";
+    this.#requestDone = start.body === "none" || start.wholeBody !== undefined;
   }
 
   open(): void {
-    const { connection, head, body, waits } = this.#start;
+    const { connection, head, waits } = this.#start;
     this.#request.on("error", ignore);
     this.#response.on("error", ignore);
     this.#response.on("close", this.#onClose);
@@ -131,8 +140,16 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     } catch (error) {
       return this.#fail(openFailure(error));
     }
-    if (body === "none") {
-      this.#stream.end(bytes);
+    if (this.#requestDone) {
+      const { wholeBody } = this.#start;
+      if (wholeBody === undefined) this.#stream.end(bytes);
+      // One write, so one flush, for the usual small call.
+      else if (wholeBody.length <= ONE_WRITE_BYTES) {
+        this.#stream.end(Buffer.concat([bytes, wholeBody]));
+      } else {
+        this.#stream.write(bytes);
+        this.#stream.end(wholeBody);
+      }
       return;
     }
     this.#stream.write(bytes);
@@ -196,6 +213,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
 
   onData(chunk: Uint8Array, fin: boolean): void {
     if (this.#streamDone) return;
+    if (this.#plan === "whole") return this.#holdBody(chunk, fin);
     if (this.#headSent) return this.#body(chunk, fin);
     let read: { readonly head: ResponseHead; readonly rest: Uint8Array } | undefined;
     try {
@@ -209,7 +227,8 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       return;
     }
     if (read.head.error !== undefined) return this.#fail(riftError(read.head.error));
-    if (!this.#sendHead(read.head)) return this.#fail("UPSTREAM_FAILED");
+    if (!this.#readHead(read.head)) return this.#fail("UPSTREAM_FAILED");
+    if (this.#plan === "whole") return this.#holdBody(read.rest, fin);
     if (this.#bodyless) return this.#finish(NOTHING);
     if (fin || read.rest.length > 0) return this.#body(read.rest, fin);
     // The body often comes in the same turn; if not, the head must not wait for it.
@@ -226,8 +245,9 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     }
   }
 
-  #sendHead(head: ResponseHead): boolean {
-    const { settings, origin, observer } = this.#start;
+  /** Reads the head and, unless the body decides about it, sends it on. */
+  #readHead(head: ResponseHead): boolean {
+    const { settings, origin, observer, filter } = this.#start;
     const headers = readResponseHeaders(head.headers, {
       cors: origin === undefined ? "theirs" : "ours",
       auth: settings.auth,
@@ -241,13 +261,34 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       });
       return false;
     }
-    this.#headSent = true;
     this.#outcome = `${Math.floor(head.status / 100)}xx`;
     observer.answered(headers.eventStream !== "no");
     this.#contentLength = headers.contentLength;
     this.#bodyless = head.status === 204 || head.status === 304 ||
       this.#start.head.method === "HEAD";
+    if (filter !== undefined) {
+      this.#plan = filter.plan({
+        status: head.status,
+        contentType: headers.contentType,
+        isEncoded: headers.isEncoded,
+        hasBody: !this.#bodyless && headers.contentLength !== 0,
+        sessionId: headers.mcpSessionId,
+      }, this.#emitEvents);
+      if (this.#plan === "refuse") return false;
+      if (this.#plan !== "pass") {
+        headers.endToEnd = withoutHeader(headers.endToEnd, "content-length");
+      }
+    }
     if (origin !== undefined) headers.endToEnd.push(...corsHeaders(origin));
+    if (this.#plan === "whole") {
+      this.#heldHead = {
+        status: head.status,
+        statusText: head.statusText,
+        headers: headers.endToEnd,
+      };
+      return true;
+    }
+    this.#headSent = true;
     this.#response.writeHead(head.status, head.statusText, headers.endToEnd);
     const { sseKeepaliveMs } = settings;
     // With a length, a comment would push the upstream's own bytes beyond it.
@@ -259,16 +300,58 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   }
 
   #body(chunk: Uint8Array, fin: boolean): void {
+    if (!this.#fits(chunk, fin)) return this.#fail("UPSTREAM_FAILED");
+    if (this.#plan === "events") return this.#filterEvents(chunk, fin);
+    if (fin) return this.#finish(chunk);
+    this.#send(chunk);
+  }
+
+  /** Is the body, so far, as long as its head says? */
+  #fits(chunk: Uint8Array, fin: boolean): boolean {
     this.#answerBytes += chunk.length;
     const length = this.#contentLength;
     // Bytes beyond the length would be read as the next answer on this client's connection.
-    if (length !== undefined && (this.#answerBytes > length || fin && this.#answerBytes < length)) {
-      this.#context.log.warn("Rift sent a body that is not as long as its head says");
+    if (length === undefined) return true;
+    if (this.#answerBytes <= length && (!fin || this.#answerBytes === length)) return true;
+    this.#context.log.warn("Rift sent a body that is not as long as its head says");
+    return false;
+  }
+
+  /** Keeps a JSON answer until it is whole, and sends what the client may see of it. */
+  #holdBody(chunk: Uint8Array, fin: boolean): void {
+    const { filter } = this.#start;
+    const head = this.#heldHead;
+    if (filter === undefined || head === undefined) return this.#fail("INTERNAL");
+    if (!this.#fits(chunk, fin) || !filter.hold(chunk)) return this.#fail("UPSTREAM_FAILED");
+    if (!fin) return;
+    const whole = filter.whole();
+    if (whole === undefined) return this.#fail("UPSTREAM_FAILED");
+    this.#headSent = true;
+    this.#plan = "pass";
+    head.headers.push("Content-Length", String(whole.length));
+    this.#contentLength = this.#answerBytes = whole.length;
+    this.#response.writeHead(head.status, head.statusText, head.headers);
+    this.#finish(whole);
+  }
+
+  #filterEvents(chunk: Uint8Array, fin: boolean): void {
+    try {
+      this.#start.filter?.push(chunk);
+    } catch {
+      // The filter has told why; after the head the cut must be visible.
       return this.#fail("UPSTREAM_FAILED");
     }
-    if (fin) return this.#finish(chunk);
+    if (fin) this.#finish(NOTHING);
+  }
+
+  readonly #emitEvents = (bytes: Uint8Array): void => {
+    if (!this.#streamDone) this.#send(bytes);
+  };
+
+  #send(chunk: Uint8Array): void {
     this.#keepalive?.sent(chunk);
     if (this.#response.write(chunk)) return;
+    if (this.#waitsForDrain) return;
     this.#waitsForDrain = true;
     this.#stream!.pause();
     this.#forgetStall();
@@ -365,6 +448,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     if (this.#ended) return;
     this.#ended = true;
     this.#keepalive?.close();
+    this.#start.filter?.close();
     this.#socket.off("close", this.#onClose);
     this.#context.bodyWatch.delete(this);
     this.#forgetStall();
@@ -377,6 +461,12 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#requestDone = true;
     this.#stream?.abort(quicOf("ABORTED"));
   }
+}
+
+interface HeldHead {
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: string[];
 }
 
 function flushHead(response: ServerResponse): void {

@@ -12,6 +12,7 @@ import type { Clock } from "../clock.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Authenticated, ClientProof } from "../principal.ts";
+import type { AwareAdmission, AwareDoor } from "./aware/aware_door.ts";
 import { answerError, endAnswer } from "./answer.ts";
 import { addressGroup, peerAddress, type ProxyTrust } from "./client_address.ts";
 import type { ClientGate, GateResult } from "./client_gate.ts";
@@ -39,6 +40,7 @@ export interface RequestHandlerOptions {
   readonly scheme: "http" | "https";
   readonly registry: TunnelRegistry;
   readonly exchangeContext: ExchangeContext;
+  readonly awareDoor: AwareDoor;
   readonly settings: () => DoorSettings;
   /** Does what TLS said about a client certificate on this socket still count? */
   readonly isChecked: (socket: object) => boolean;
@@ -133,8 +135,9 @@ export class RequestHandler {
     });
     const pass = (settled: GateResult): void => {
       if (settled.kind === "open") {
-        const { client } = settled;
-        return this.#forward({ request, response, verdict, address, client });
+        const admission = { request, response, verdict, address, client: settled.client };
+        if (tunnel.settings.mode === "transparent") return this.#forward(admission);
+        return this.#judge(admission, settled.client);
       }
       const { code, detail, headers: more } = settled;
       const cors = headers.origin === undefined ? [] : corsHeaders(headers.origin);
@@ -150,12 +153,46 @@ export class RequestHandler {
     });
   }
 
+  /** On an aware tunnel: reads the message and asks whether it may go on. */
+  #judge(admission: Admission, client: Authenticated): void {
+    const { request, response, verdict } = admission;
+    const { tunnel, headers } = verdict;
+    request.on("error", ignore);
+    response.on("error", ignore);
+    if (verdict.waits === "for_continue") response.writeContinue();
+    this.#options.awareDoor.judge({ request, tunnel, client, body: verdict.body }, (result) => {
+      if (result.kind === "gone" || response.destroyed || request.socket.destroyed) {
+        if (result.kind === "forward") result.release();
+        return;
+      }
+      const cors = headers.origin === undefined ? [] : corsHeaders(headers.origin);
+      switch (result.kind) {
+        case "forward":
+          return this.#forward({ ...admission, judged: result });
+        case "answer": {
+          const { httpStatus, body } = result.answer;
+          tunnel.counters.count(result.outcome);
+          response.writeHead(httpStatus, [
+            ...JSON_HEADERS,
+            ...cors,
+            "Content-Length",
+            String(body.length),
+          ]);
+          return endAnswer(request, response, this.#options.clock, body);
+        }
+        case "fail":
+          return this.#refuseIn(tunnel, request, response, result.code, { headers: cors });
+      }
+    });
+  }
+
   #forward(admission: Admission): void {
-    const { request, response, verdict, address, client } = admission;
+    const { request, response, verdict, address, client, judged } = admission;
     const { tunnel, headers, what } = verdict;
     const { registry, exchangeContext, scheme, clock, settings, onIdle } = this.#options;
     const { config } = settings();
     const refuse = (code: ErrorCode, detail?: string): void => {
+      judged?.release();
       const cors = headers.origin === undefined ? undefined : corsHeaders(headers.origin);
       this.#refuseIn(tunnel, request, response, code, { detail, headers: cors });
     };
@@ -183,6 +220,8 @@ export class RequestHandler {
       settings: tunnel.settings,
       connection: link.connection,
       body: verdict.body,
+      wholeBody: judged?.body,
+      filter: judged?.filter,
       waits: verdict.waits,
       client,
       origin: headers.origin,
@@ -195,7 +234,9 @@ export class RequestHandler {
         publicScheme: forwardedScheme(headers.forwardedProto) ?? scheme,
         clientAddress: peerAddress(request.socket.remoteAddress),
         exchangeId: `${this.#idPrefix}-${(++this.#count).toString(36)}`,
-        headers: passedOn(tunnel, headers),
+        headers: judged === undefined
+          ? passedOn(tunnel, headers)
+          : judgedHeaders(passedOn(tunnel, headers), judged),
       },
       observer: {
         answered: (eventStream) => {
@@ -207,6 +248,7 @@ export class RequestHandler {
         },
         ended: (outcome) => {
           if (isStream) this.#streamEnded(tunnel, owner);
+          judged?.release();
           counters.ended(outcome);
           link.exchangeEnded();
           this.running.delete(exchange);
@@ -291,6 +333,8 @@ interface Admission {
   /** Of the client, also behind the operator's proxy. */
   readonly address: string;
   readonly client: Authenticated | undefined;
+  /** On an aware tunnel: what was judged. */
+  readonly judged?: AwareAdmission;
 }
 
 /** The client's certificate, when TLS has verified it against the CAs of `auth.client_ca`. */
@@ -307,6 +351,19 @@ function passedOn({ settings }: ServedTunnel, headers: RequestHeaders): readonly
   return withoutHeader(headers.endToEnd, "authorization");
 }
 
+/** Without what nobody has judged; the length is that of the body that was. */
+function judgedHeaders(headers: readonly string[], judged: AwareAdmission): readonly string[] {
+  const { strip, body } = judged;
+  const kept: string[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index]!.toLowerCase();
+    if (name === "content-length" || strip.includes(name)) continue;
+    kept.push(headers[index]!, headers[index + 1]!);
+  }
+  if (body !== undefined) kept.push("Content-Length", String(body.length));
+  return kept;
+}
+
 /** What the operator's proxy says the client asked for; ignored when it is not a host. */
 function forwardedHost(value: string | undefined): string | undefined {
   return value !== undefined && FORWARDED_HOST.test(value) ? value : undefined;
@@ -319,5 +376,6 @@ function forwardedScheme(value: string | undefined): "http" | "https" | undefine
 /** Errors of sockets are followed by `close`. */
 function ignore(): void {}
 
+const JSON_HEADERS = ["Content-Type", "application/json", "Cache-Control", "no-store"];
 const NOTHING = new Uint8Array(0);
 const FORWARDED_HOST = /^[A-Za-z0-9._:[\]-]{1,261}$/;

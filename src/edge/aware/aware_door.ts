@@ -26,7 +26,7 @@ import type { PolicyDecider } from "../edge_options.ts";
 import type { ServedTunnel } from "../served_tunnel.ts";
 import { AnswerFilter } from "./answer_filter.ts";
 import type { ByteBudget } from "./byte_budget.ts";
-import { type CollectedBody, collectBody } from "./collect_body.ts";
+import { collectBody, type CollectedBody } from "./collect_body.ts";
 import type { OwnedId, OwnedIds } from "./owned_ids.ts";
 
 /** What the door is made from. */
