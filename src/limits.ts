@@ -152,3 +152,21 @@ export const MAX_UPSTREAM_CONNECTIONS = MAX_STREAMS;
 export const ADMIN_TIMEOUT_MS = 5_000;
 /** Largest answer a command reads, bytes: thousands of tunnels and rifts. */
 export const ADMIN_REPLY_BYTES = 16 * MIB;
+/** Connections one admin listener holds; more are closed at once. A scraper and a few people need 3. */
+export const ADMIN_MAX_CONNECTIONS = 32;
+/** Largest request head an admin listener reads, bytes: a token and what common clients add. */
+export const ADMIN_HEADER_BYTES = 8 * KIB;
+/** Time a connection to an admin listener may be without a whole request head, ms. */
+export const ADMIN_IDLE_MS = 10_000;
+/** Time from a request on an admin listener to the end of its answer, ms: a probe and a slow reader. */
+export const ADMIN_ANSWER_MS = 10_000;
+/** Longest path of a Unix socket, bytes: the least that the systems take (macOS), with its end. */
+export const SOCKET_PATH_BYTES = 103;
+/** Age up to which a probe's result answers /readyz again, ms: polling must not load private servers. */
+export const PROBE_CACHE_MS = 5_000;
+/** Time /readyz waits for its probes, ms: below the time its caller waits. */
+export const READY_TIMEOUT_MS = 3_000;
+/** Probes for /readyz that run at the same time. */
+export const READY_PROBES = 8;
+/** Time between two looks of `mcptun status --watch`, ms, when none is given. */
+export const WATCH_MS = 2_000;
