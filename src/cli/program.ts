@@ -59,6 +59,7 @@ function makeProgram(io: Io): Command {
   program.addCommand(initCommand(io));
   program.addCommand(edgeCommand(io));
   program.addCommand(riftCommand(io));
+  program.addCommand(statusCommand(io));
   program.addCommand(tokenCommand(io));
   program.addCommand(configCommand(io));
   for (const command of allCommands(program as Command)) {
@@ -155,6 +156,26 @@ function riftCommand(io: Io): Command {
     )
     .action(async (options) =>
       (await import("./rift_command.ts")).runRift(io, options)
+    ) as unknown as Command;
+}
+
+function statusCommand(io: Io): Command {
+  return new Command("status")
+    .description("Show what the edge on this host is doing: tunnels, rifts, load, errors")
+    .addOption(configOption())
+    .addOption(keyOption("--state-dir <folder>", "edge.state_dir"))
+    .option("--json", "print one line of JSON instead of tables")
+    .option("--watch [seconds]", "look again and again (default: every 2 seconds)")
+    .addHelpText(
+      "after",
+      examples(
+        "mcptun status",
+        "mcptun status --config /etc/mcptun/mcptun.toml --watch",
+        "mcptun status --json",
+      ),
+    )
+    .action(async (options) =>
+      (await import("./status_command.ts")).runStatus(io, options)
     ) as unknown as Command;
 }
 

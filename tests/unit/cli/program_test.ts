@@ -20,6 +20,7 @@ const COMMANDS = [
   ["init"],
   ["edge"],
   ["rift"],
+  ["status"],
   ["token"],
   ["token", "issue"],
   ["config"],
@@ -97,7 +98,12 @@ test("a credential on the command line is refused and not repeated", async () =>
   const secret = `mcpt_${"a1".repeat(40)}`;
 
   for (
-    const argv of [["rift", "--token-file", secret], ["rift", `--token-file=${secret}`], [secret]]
+    const argv of [
+      ["rift", "--token-file", secret],
+      ["rift", `--token-file=${secret}`],
+      [secret],
+      ["status", "--state-dir", `mcpa_${"a1".repeat(21)}`],
+    ]
   ) {
     const { code, stdout, stderr } = await run(argv);
 
