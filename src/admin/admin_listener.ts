@@ -26,7 +26,7 @@ import type { Secret } from "../runtime/secret.ts";
 import { type DoorRules, judgeAdmin } from "./admin_door.ts";
 import { type AdminPage, AdminPages, refusalPage } from "./admin_pages.ts";
 import type { AdminSource } from "./admin_source.ts";
-import { fitsSocket, listenOnSocket, removeSocket } from "./unix_socket.ts";
+import { fitsSocket, listenOnSocket } from "./unix_socket.ts";
 
 /** What to start. */
 export interface AdminOptions {
@@ -118,18 +118,13 @@ async function openSocket(context: Context): Promise<Listening | undefined> {
   }
   const rules: DoorRules = { hosts: new Set(["localhost"]), operator: "anyone" };
   const { server, cut } = createAdminServer(context, () => rules);
-  const stop = async (): Promise<void> => {
-    await stopServer(server, cut);
-    await removeSocket(socketPath);
-  };
   try {
     await listenOnSocket(server, socketPath);
   } catch (error) {
-    // Not `stop`: what is at the path may belong to another edge.
     await stopServer(server, cut);
     throw error;
   }
-  return { where: socketPath, close: stop };
+  return { where: socketPath, close: () => stopServer(server, cut) };
 }
 
 async function openPort(

@@ -21,7 +21,8 @@ export function fitsSocket(path: string): boolean {
 
 /**
  * Lets `server` listen on `path`, mode 0600. The mode comes a moment after the file; until then its
- * folder, which must be 0700, keeps others out.
+ * folder, which must be 0700, keeps others out. Closing the server removes the file, on both
+ * runtimes; a second removal here could hit the file of an edge that has just come after.
  *
  * Two edges that start at the same moment could both find the socket stale. Their other listeners
  * collide then, and two edges must not share a state directory anyway.
@@ -44,11 +45,6 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
   await chmod(path, 0o600).catch((cause: Error) => {
     throw unusable(path, cause.message, cause);
   });
-}
-
-/** Removes the socket's file after its server has been closed; the runtimes do it too, mostly. */
-export async function removeSocket(path: string): Promise<void> {
-  await unlink(path).catch(() => {}); // gone already
 }
 
 async function removeStale(path: string): Promise<void> {
