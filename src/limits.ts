@@ -66,6 +66,12 @@ export const ANSWER_STALL_MS = 60_000;
 export const MAX_USER_CHARS = 256;
 /** Groups of one principal. Entra sends at most 200 in a token. */
 export const MAX_GROUPS = 256;
+/** User tokens kept: several for each of 10,000 users. Revoked and ended ones go first when it is full. */
+export const MAX_USER_TOKENS = 50_000;
+/** Largest file of user tokens written, bytes: 50,000 of usual size. Half of what is read of a state file. */
+export const MAX_USER_TOKENS_BYTES = 16 * MIB;
+/** How often a running edge writes down when its rifts were last seen, ms: `token list` is as exact. */
+export const SEEN_WRITE_MS = 60_000;
 
 // --- Wire protocol (src/wire) ---
 
