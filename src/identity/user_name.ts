@@ -10,6 +10,8 @@ import { MAX_GROUPS, MAX_USER_CHARS } from "../limits.ts";
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 /** Every space but U+0020. */
 const ODD_SPACE = /(?! )\p{Zs}/u;
+const UNSHOWN = new RegExp(`${INVISIBLE.source}|${ODD_SPACE.source}`, "gu");
+const MAX_SHOWN = 80;
 
 /**
  * Is this a name for a user or a group: 1 to `MAX_USER_CHARS` visible characters, without a comma
@@ -18,6 +20,14 @@ const ODD_SPACE = /(?! )\p{Zs}/u;
 export function isUserName(text: string): boolean {
   return text.length > 0 && text.length <= MAX_USER_CHARS && text === text.trim() &&
     !text.includes(",") && !INVISIBLE.test(text) && !ODD_SPACE.test(text);
+}
+
+/** A name for people to read, right or wrong: quoted, cut, and nothing in it does anything to a terminal. */
+export function quotedName(text: string): string {
+  return JSON.stringify(text.slice(0, MAX_SHOWN)).replace(
+    UNSHOWN,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
 }
 
 /** Is this a list of at most `MAX_GROUPS` different groups? */

@@ -7,7 +7,7 @@ import { TunnelError } from "../errors.ts";
 import { MAX_GROUPS, MAX_USER_CHARS } from "../limits.ts";
 import type { Secret } from "../runtime/secret.ts";
 import { MAX_CREDENTIAL_TTL_MS } from "./tunnel_ca.ts";
-import { areGroups, isUserName } from "./user_name.ts";
+import { areGroups, isUserName, quotedName } from "./user_name.ts";
 import { hashUserToken, makeUserToken } from "./user_token.ts";
 import { userTokenId, type UserTokenRecord, type UserTokenStore } from "./user_token_store.ts";
 
@@ -67,14 +67,11 @@ export async function issueUserToken(options: IssueUserTokenOptions): Promise<Is
 export function requireUserName(what: string, text: string): void {
   requireUsage(
     isUserName(text),
-    `Cannot use ${JSON.stringify(text.slice(0, 80)).replace(/[^ -~]/gu, escaped)} as ${what}: ` +
-      `allowed are 1 to ${MAX_USER_CHARS} visible characters without a comma, ` +
+    `Cannot use ${
+      quotedName(text)
+    } as ${what}: allowed are 1 to ${MAX_USER_CHARS} visible characters without a comma, ` +
       "and spaces between them only",
   );
-}
-
-function escaped(character: string): string {
-  return `\\u{${character.codePointAt(0)!.toString(16)}}`;
 }
 
 function requireUsage(holds: boolean, message: string): void {
