@@ -100,7 +100,9 @@ function sentenceOf({ kind, name, revoked }: Revocation): string {
   const list = revoked.length > MAX_LISTED ? "" : ` (${revoked.join(", ")})`;
   const effect = kind === "rift"
     ? "A running edge closes its connections within 2 s"
-    : "A running edge refuses it and ends its event streams within 2 s";
+    : revoked.length === 1
+    ? "A running edge refuses it and ends its event streams within 2 s"
+    : "A running edge refuses them and ends their event streams within 2 s";
   return `Revoked ${count} of ${whose}${list}\n${effect}\n`;
 }
 

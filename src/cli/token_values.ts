@@ -64,6 +64,6 @@ export function distanceOf(atMs: number, nowMs: number): string {
 }
 
 function counted(amount: number, unit: string): string {
-  const whole = Math.floor(amount);
+  const whole = Math.round(amount);
   return `${whole} ${unit}${whole === 1 ? "" : "s"}`;
 }

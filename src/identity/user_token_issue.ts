@@ -67,10 +67,8 @@ export async function issueUserToken(options: IssueUserTokenOptions): Promise<Is
 export function requireUserName(what: string, text: string): void {
   requireUsage(
     isUserName(text),
-    `Cannot use ${
-      quotedName(text)
-    } as ${what}: allowed are 1 to ${MAX_USER_CHARS} visible characters without a comma, ` +
-      "and spaces between them only",
+    `Cannot use ${quotedName(text)} as ${what}: allowed are 1 to ` +
+      `${MAX_USER_CHARS} visible characters, no comma, no space at the ends`,
   );
 }
 

@@ -22,6 +22,9 @@ const COMMANDS = [
   ["rift"],
   ["token"],
   ["token", "issue"],
+  ["token", "list"],
+  ["token", "revoke"],
+  ["token", "rotate"],
   ["config"],
   ["config", "check"],
 ];
@@ -81,7 +84,7 @@ test("unknown commands and flags exit 2 and name the nearest", async () => {
       /^mcptun: unknown command 'isue'\n\(Did you mean issue\?\)\n\(see "mcptun token --help"\)\n$/,
     ],
     [["init", "extra"], /^mcptun: too many arguments/],
-    [["token", "issue", "--rift", "a"], /^mcptun: required option '--tunnels <globs>'/],
+    [["token", "rotate"], /^mcptun: missing required argument 'rift'/],
   ];
 
   for (const [argv, expected] of cases) {
