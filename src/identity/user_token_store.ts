@@ -10,11 +10,11 @@
 
 import { Buffer } from "node:buffer";
 import { timingSafeEqual } from "node:crypto";
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import { TunnelError } from "../errors.ts";
 import { MAX_USER_TOKENS, MAX_USER_TOKENS_BYTES } from "../limits.ts";
+import { fileStamp } from "../runtime/file_watch.ts";
 import {
   corruptStateFile,
   prepareStateDir,
@@ -126,7 +126,7 @@ export class UserTokenStore {
   }
 
   async #readIfChanged(): Promise<"changed" | "unchanged"> {
-    const stamp = await stampOf(this.#path);
+    const stamp = await fileStamp(this.#path);
     if (stamp === this.#stamp) return "unchanged";
     const records = await this.#read();
     // The stamp was taken first: a write in between is seen as a change next time.
@@ -249,16 +249,6 @@ function snapshotOf(records: readonly UserTokenRecord[]): UserTokenSnapshot {
       return known !== undefined && isActiveUserToken(known.record, nowMs);
     },
   };
-}
-
-/** Changes with every replacement of the file: a rename brings a new inode. */
-async function stampOf(path: string): Promise<string> {
-  try {
-    const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  } catch {
-    return "absent"; // or not readable: reading it gives the real complaint
-  }
 }
 
 function parseRecords(path: string, text: string): readonly UserTokenRecord[] {
