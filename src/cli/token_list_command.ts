@@ -25,8 +25,16 @@ export interface TokenListOptions {
   readonly config?: string | undefined;
 }
 
-/** `rotated`: still good, but there is a newer one of the same name. */
-type State = "active" | "rotated" | "revoked" | "ended";
+/** `rotated` and `renewed`: still good, but there is another in its place. */
+type State = "active" | "rotated" | "renewed" | "revoked" | "ended";
+
+/** A record as rotation and renewal leave it. */
+type Credential = CredentialRecord & {
+  /** Another was made in its place. */
+  readonly rotated?: boolean;
+  /** Serial number of the one in whose place it is. */
+  readonly renews?: string;
+};
 
 interface RiftRow {
   readonly name: string;
@@ -57,7 +65,7 @@ export async function runTokenList(io: Io, options: TokenListOptions): Promise<v
     ? await readRows(io, edge.stateDir, nowMs)
     : nothingIn(io, edge.stateDir);
   const shown = (row: { readonly state: State }): boolean =>
-    options.all === true || row.state === "active" || row.state === "rotated";
+    options.all === true || (row.state !== "revoked" && row.state !== "ended");
   const rifts = listed.rifts.filter(shown);
   const users = listed.users.filter(shown);
   if (options.json === true) {
@@ -95,11 +103,11 @@ function nothingIn(io: Io, stateDir: string): Rows {
 }
 
 async function readRows(io: Io, stateDir: string, nowMs: number): Promise<Rows> {
-  const rifts = await (await CredentialStore.open({ stateDir })).list();
+  const rifts: readonly Credential[] = await (await CredentialStore.open({ stateDir })).list();
   const users = await (await UserTokenStore.open({ stateDir })).list();
   const seen = await RiftsSeen.open({ stateDir, clock: systemClock, log: warningsTo(io) });
   const connected = await connectedRifts(io, { stateDir });
-  const newest = newestOf(rifts, nowMs);
+  const renewed = new Set(rifts.map(({ renews }) => renews));
   return {
     rifts: rifts.map((record) => {
       const { name, serial, tunnels, issuedAtMs, expiresAtMs } = record;
@@ -113,7 +121,7 @@ async function readRows(io: Io, stateDir: string, nowMs: number): Promise<Rows> 
         expiresAtMs,
         lastSeenMs: lastSeenMs ?? null,
         connected: isConnected,
-        state: riftState(record, newest.get(name), nowMs),
+        state: riftState(record, renewed, nowMs),
       };
     }).sort(byName),
     users: users.map((record) => {
@@ -123,30 +131,15 @@ async function readRows(io: Io, stateDir: string, nowMs: number): Promise<Rows> 
   };
 }
 
-/** The active credential of each name that was issued last. */
-function newestOf(
-  records: readonly CredentialRecord[],
-  nowMs: number,
-): ReadonlyMap<string, CredentialRecord> {
-  const newest = new Map<string, CredentialRecord>();
-  for (const record of records) {
-    if (record.revoked || record.expiresAtMs <= nowMs) continue;
-    const known = newest.get(record.name);
-    if (known === undefined || record.issuedAtMs >= known.issuedAtMs) {
-      newest.set(record.name, record);
-    }
-  }
-  return newest;
-}
-
 function riftState(
-  record: CredentialRecord,
-  newest: CredentialRecord | undefined,
+  record: Credential,
+  renewed: ReadonlySet<string | undefined>,
   nowMs: number,
 ): State {
   if (record.revoked) return "revoked";
   if (record.expiresAtMs <= nowMs) return "ended";
-  return record.serial === newest?.serial ? "active" : "rotated";
+  if (record.rotated === true) return "rotated";
+  return renewed.has(record.serial) ? "renewed" : "active";
 }
 
 function userState(record: UserTokenRecord, nowMs: number): State {
@@ -177,7 +170,9 @@ function riftCells(row: RiftRow, nowMs: number): readonly string[] {
     `${timeOf(expiresAtMs)}, ${distanceOf(expiresAtMs, nowMs)}`,
     lastSeen,
     connected === null ? "-" : connected ? "yes" : "no",
-    state === "rotated" ? `rotated, ends ${distanceOf(expiresAtMs, nowMs)}` : state,
+    state === "rotated" || state === "renewed"
+      ? `${state}, ends ${distanceOf(expiresAtMs, nowMs)}`
+      : state,
   ];
 }
 

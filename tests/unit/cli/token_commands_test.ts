@@ -166,7 +166,15 @@ test("list shows whose, until when and in which state, and hides what is over", 
   state("credentials.json", {
     version: 1,
     credentials: [
-      { ...old, name: "rotating", serial: "0a", expiresAtMs: nowMs + 20.2 * HOUR_MS },
+      {
+        ...old,
+        name: "rotating",
+        serial: "0a",
+        expiresAtMs: nowMs + 20.2 * HOUR_MS,
+        rotated: true,
+      },
+      { ...old, name: "steady", serial: "1a", expiresAtMs: nowMs + 3.2 * DAY_MS },
+      { ...old, name: "steady", serial: "1b", expiresAtMs: nowMs + 30.2 * DAY_MS, renews: "1a" },
       { ...old, name: "gone", serial: "0b", expiresAtMs: nowMs - DAY_MS },
       { ...old, name: "stolen", serial: "0c", expiresAtMs: nowMs + DAY_MS, revoked: true },
       {
@@ -199,7 +207,9 @@ test("list shows whose, until when and in which state, and hides what is over", 
     ),
   );
   assert.match(lines[3]!, new RegExp(`^ {2}rotating {2}code +${time}, in 12 days +- +- +active$`));
-  assert.deepEqual(lines.slice(4), [
+  assert.match(lines[4]!, /^ {2}steady .* - +- +renewed, ends in 3 days$/);
+  assert.match(lines[5]!, /^ {2}steady .* - +- +active$/);
+  assert.deepEqual(lines.slice(6), [
     "Users: none",
     "2 revoked or ended not shown (--all shows them)",
     "",
@@ -211,6 +221,8 @@ test("list shows whose, until when and in which state, and hides what is over", 
     ["gone", "0b", "ended"],
     ["rotating", "0a", "rotated"],
     ["rotating", "0d", "active"],
+    ["steady", "1a", "renewed"],
+    ["steady", "1b", "active"],
     ["stolen", "0c", "revoked"],
   ]);
   assert.deepEqual(Object.keys(riftsOf(json)[0]!), [
