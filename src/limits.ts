@@ -57,6 +57,12 @@ export const ACK_EVERY_DATAGRAMS = 8;
 /** How often an edge looks whether its tunnel certificate must be renewed, ms. It is, a month ahead. */
 export const RENEWAL_CHECK_MS = 12 * 60 * 60 * 1_000;
 
+/**
+ * Pause between two looks at a file of a running edge, ms: a revocation takes effect within half a
+ * second. One look is one `stat`.
+ */
+export const STATE_POLL_MS = 500;
+
 /** How long a client may leave an answer unread before it is cut, ms. */
 export const ANSWER_STALL_MS = 60_000;
 
@@ -66,6 +72,12 @@ export const ANSWER_STALL_MS = 60_000;
 export const MAX_USER_CHARS = 256;
 /** Groups of one principal. Entra sends at most 200 in a token. */
 export const MAX_GROUPS = 256;
+/** User tokens kept: several for each of 10,000 users. Revoked and ended ones go first when it is full. */
+export const MAX_USER_TOKENS = 50_000;
+/** Largest file of user tokens written, bytes: 50,000 of usual size. Half of what is read of a state file. */
+export const MAX_USER_TOKENS_BYTES = 16 * MIB;
+/** How often a running edge writes down when its rifts were last seen, ms: `token list` is as exact. */
+export const SEEN_WRITE_MS = 60_000;
 
 /** Different proofs that may fail from one address before the next ones are refused unread. */
 export const FAILURES_AT_ONCE = 20;

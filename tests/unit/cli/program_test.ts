@@ -23,6 +23,9 @@ const COMMANDS = [
   ["status"],
   ["token"],
   ["token", "issue"],
+  ["token", "list"],
+  ["token", "revoke"],
+  ["token", "rotate"],
   ["config"],
   ["config", "check"],
 ];
@@ -82,7 +85,7 @@ test("unknown commands and flags exit 2 and name the nearest", async () => {
       /^mcptun: unknown command 'isue'\n\(Did you mean issue\?\)\n\(see "mcptun token --help"\)\n$/,
     ],
     [["init", "extra"], /^mcptun: too many arguments/],
-    [["token", "issue", "--rift", "a"], /^mcptun: required option '--tunnels <globs>'/],
+    [["token", "rotate"], /^mcptun: missing required argument 'rift'/],
   ];
 
   for (const [argv, expected] of cases) {
