@@ -57,6 +57,12 @@ export const ACK_EVERY_DATAGRAMS = 8;
 /** How often an edge looks whether its tunnel certificate must be renewed, ms. It is, a month ahead. */
 export const RENEWAL_CHECK_MS = 12 * 60 * 60 * 1_000;
 
+/**
+ * Pause between two looks at a file of a running edge, ms: a revocation takes effect within half a
+ * second. One look is one `stat`.
+ */
+export const STATE_POLL_MS = 500;
+
 /** How long a client may leave an answer unread before it is cut, ms. */
 export const ANSWER_STALL_MS = 60_000;
 
