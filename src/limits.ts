@@ -73,6 +73,20 @@ export const MAX_USER_CHARS = 256;
 /** Groups of one principal. Entra sends at most 200 in a token. */
 export const MAX_GROUPS = 256;
 
+/** Different proofs that may fail from one address before the next ones are refused unread. */
+export const FAILURES_AT_ONCE = 20;
+/** Time in which one failure is forgiven, ms: 20 guesses a minute of 256 bits lead nowhere. */
+export const MS_PER_FAILURE = 3_000;
+/** Addresses whose failures are remembered; the one that failed least recently goes first. */
+export const FAILURE_ADDRESSES = 10_000;
+/**
+ * How long an exchange may go on after its proof has ended, ms. A call that runs longer than its
+ * token should get its answer; an event stream must not outlive its token for days.
+ */
+export const ENDED_PROOF_GRACE_MS = 60 * 60 * 1_000;
+/** How often exchanges in flight are asked whether their proof has ended, ms. */
+export const PROOF_CHECK_MS = 60 * 1_000;
+
 // --- Wire protocol (src/wire) ---
 
 /** Largest frame on the control stream, bytes. */
@@ -117,6 +131,13 @@ export const SAMPLE_MAX_STEP_MS = 60_000;
 
 // --- Exchange path (src/edge, src/rift) ---
 
+/**
+ * Least average rate of a request body after its first `body_timeout`, bytes per second: 16 MiB may
+ * take four and a half hours, a byte a minute may not.
+ */
+export const MIN_BODY_BYTES_PER_S = KIB;
+/** Largest request head the parser takes, bytes: the most that `max_header_bytes` may be. */
+export const MAX_REQUEST_HEAD_BYTES = 32 * KIB;
 /** Time a client whose request was refused half-way is given to read the answer, ms. */
 export const LINGER_MS = 2_000;
 /** Time an idle client connection is kept, ms: above the 60 s that common load balancers keep theirs. */

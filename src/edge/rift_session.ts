@@ -30,7 +30,7 @@ import type { RiftLink, TunnelRegistry } from "./registry.ts";
 /** What all sessions of an edge share. */
 export interface SessionContext {
   readonly edgeId: string;
-  readonly tunnels: ReadonlyMap<string, TunnelSettings>;
+  tunnels: ReadonlyMap<string, TunnelSettings>;
   readonly registry: TunnelRegistry;
   readonly rifts: RiftAuthority;
   /** Every session that said hello and is not over. */
@@ -50,6 +50,7 @@ export class RiftSession implements RiftLink, StreamHandler {
   #verified: VerifiedRift | undefined;
   #instance = "";
   #software = "";
+  #features: readonly string[] = [];
   readonly #connectedAtMs: number;
   #epoch = 0;
   #state: "new" | "verifying" | "open" | "closed" = "new";
@@ -92,6 +93,10 @@ export class RiftSession implements RiftLink, StreamHandler {
     return this.#verified?.name ?? "";
   }
 
+  get features(): readonly string[] {
+    return this.#features;
+  }
+
   get status(): RiftStatus {
     return {
       name: this.rift,
@@ -114,6 +119,10 @@ export class RiftSession implements RiftLink, StreamHandler {
     this.#exchanges--;
     this.#closeWhenDrained();
   }
+
+  recheck(): void {}
+
+  tunnelsChanged(_tunnels: ReadonlyMap<string, TunnelSettings>): void {}
 
   /** Tells the rift to finish what runs; it takes part in no new exchange. */
   drain(deadlineMs: number): void {
@@ -215,6 +224,7 @@ export class RiftSession implements RiftLink, StreamHandler {
     this.#verified = verified;
     this.#instance = hello.instance;
     this.#software = hello.software;
+    this.#features = commonFeatures(hello.features, SUPPORTED_FEATURES);
     this.#epoch = hello.epoch;
     if (!this.#replaceOlder()) {
       const reason = "A newer rift with this credential is connected";
@@ -229,7 +239,7 @@ export class RiftSession implements RiftLink, StreamHandler {
     this.#send({
       type: "welcome",
       version,
-      features: commonFeatures(hello.features, SUPPORTED_FEATURES),
+      features: this.#features,
       edge: this.#context.edgeId,
       tunnels,
       heartbeatMs: HEARTBEAT_MS,

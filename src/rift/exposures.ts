@@ -45,7 +45,14 @@ export class Exposures {
       const upstream = this.#upstreams.get(target.origin) ??
         openUpstream(target.origin, options.timeouts);
       this.#upstreams.set(target.origin, upstream);
-      this.#tunnels.set(expose.tunnel, { expose, target, upstream, up: false, refused: undefined });
+      this.#tunnels.set(expose.tunnel, {
+        expose,
+        target,
+        upstream,
+        authorization: expose.authorization,
+        up: false,
+        refused: undefined,
+      });
     }
   }
 

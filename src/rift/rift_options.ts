@@ -3,6 +3,7 @@
 import type { Clock } from "../clock.ts";
 import type { TunnelError } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import type { Secret } from "../runtime/secret.ts";
 import type { TlsMaterial, Transport } from "../transport/transport.ts";
 
 /** A tunnel and the private server behind it. */
@@ -11,6 +12,8 @@ export interface Expose {
   /** `http:` or `https:`. For `mcp` the endpoint itself, for `http` the base of all targets. */
   readonly upstream: string;
   readonly protocol: "mcp" | "http";
+  /** Value of `Authorization` for the upstream, instead of what a client sends. */
+  readonly authorization?: Secret | undefined;
 }
 
 /** What a rift is doing. */

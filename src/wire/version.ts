@@ -9,7 +9,7 @@ const WIRE_VERSION = 1;
 /** Every version this build speaks. */
 export const SUPPORTED_VERSIONS: readonly number[] = [WIRE_VERSION];
 /** Every feature this build knows (docs/wire-protocol.md, section 7). */
-export const SUPPORTED_FEATURES: readonly string[] = [];
+export const SUPPORTED_FEATURES: readonly string[] = ["well-known"];
 
 /** The highest version both sides speak. */
 export function chooseVersion(
