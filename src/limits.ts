@@ -78,6 +78,8 @@ export const MAX_USER_TOKENS = 50_000;
 export const MAX_USER_TOKENS_BYTES = 16 * MIB;
 /** How often a running edge writes down when its rifts were last seen, ms: `token list` is as exact. */
 export const SEEN_WRITE_MS = 60_000;
+/** How often it looks which rifts are there, ms: the last look before one left is its last sign. */
+export const SEEN_LOOK_MS = 10_000;
 
 /** Different proofs that may fail from one address before the next ones are refused unread. */
 export const FAILURES_AT_ONCE = 20;

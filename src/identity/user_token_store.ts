@@ -12,9 +12,10 @@ import { Buffer } from "node:buffer";
 import { timingSafeEqual } from "node:crypto";
 import { join } from "node:path";
 
+import type { Clock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
-import { MAX_USER_TOKENS, MAX_USER_TOKENS_BYTES } from "../limits.ts";
-import { fileStamp } from "../runtime/file_watch.ts";
+import { MAX_USER_TOKENS, MAX_USER_TOKENS_BYTES, STATE_POLL_MS } from "../limits.ts";
+import { fileStamp, watchFiles } from "../runtime/file_watch.ts";
 import {
   corruptStateFile,
   prepareStateDir,
@@ -123,6 +124,15 @@ export class UserTokenStore {
     const read = this.#reading.then(() => this.#readIfChanged());
     this.#reading = read.catch(() => {}); // the caller of this read is told; the next one tries anew
     return read;
+  }
+
+  /** Calls `onChange` soon after the file changed, until `signal` aborts; reading is up to it. */
+  watch({ clock, signal, onChange }: {
+    readonly clock: Clock;
+    readonly signal: AbortSignal;
+    readonly onChange: () => void | Promise<void>;
+  }): void {
+    watchFiles({ paths: [this.#path], everyMs: STATE_POLL_MS, clock, signal, onChange });
   }
 
   async #readIfChanged(): Promise<"changed" | "unchanged"> {
