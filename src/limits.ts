@@ -57,6 +57,12 @@ export const ACK_EVERY_DATAGRAMS = 8;
 /** How often an edge looks whether its tunnel certificate must be renewed, ms. It is, a month ahead. */
 export const RENEWAL_CHECK_MS = 12 * 60 * 60 * 1_000;
 
+/**
+ * Pause between two looks at a file of a running edge, ms: a revocation takes effect within half a
+ * second. One look is one `stat`.
+ */
+export const STATE_POLL_MS = 500;
+
 /** How long a client may leave an answer unread before it is cut, ms. */
 export const ANSWER_STALL_MS = 60_000;
 
@@ -66,6 +72,14 @@ export const ANSWER_STALL_MS = 60_000;
 export const MAX_USER_CHARS = 256;
 /** Groups of one principal. Entra sends at most 200 in a token. */
 export const MAX_GROUPS = 256;
+/** User tokens kept: several for each of 10,000 users. Revoked and ended ones go first when it is full. */
+export const MAX_USER_TOKENS = 50_000;
+/** Largest file of user tokens written, bytes: 50,000 of usual size. Half of what is read of a state file. */
+export const MAX_USER_TOKENS_BYTES = 16 * MIB;
+/** How often a running edge writes down when its rifts were last seen, ms: `token list` is as exact. */
+export const SEEN_WRITE_MS = 60_000;
+/** How often it looks which rifts are there, ms: the last look before one left is its last sign. */
+export const SEEN_LOOK_MS = 10_000;
 
 /** Different proofs that may fail from one address before the next ones are refused unread. */
 export const FAILURES_AT_ONCE = 20;
@@ -256,3 +270,21 @@ export const MAX_RPC_ID_BYTES = 512;
 export const MAX_BATCH_ELEMENTS = 100;
 /** Longest `Mcp-Session-Id` and `Last-Event-ID`, characters: common ids have 36. */
 export const MAX_SESSION_ID_CHARS = 1_024;
+/** Connections one admin listener holds; more are closed at once. A scraper and a few people need 3. */
+export const ADMIN_MAX_CONNECTIONS = 32;
+/** Largest request head an admin listener reads, bytes: a token and what common clients add. */
+export const ADMIN_HEADER_BYTES = 8 * KIB;
+/** Time a connection to an admin listener may be without a whole request head, ms. */
+export const ADMIN_IDLE_MS = 10_000;
+/** Time from a request on an admin listener to the end of its answer, ms: a probe and a slow reader. */
+export const ADMIN_ANSWER_MS = 10_000;
+/** Longest path of a Unix socket, bytes: the least that the systems take (macOS), with its end. */
+export const SOCKET_PATH_BYTES = 103;
+/** Age up to which a probe's result answers /readyz again, ms: polling must not load private servers. */
+export const PROBE_CACHE_MS = 5_000;
+/** Time /readyz waits for its probes, ms: below the time its caller waits. */
+export const READY_TIMEOUT_MS = 3_000;
+/** Probes for /readyz that run at the same time. */
+export const READY_PROBES = 8;
+/** Time between two looks of `mcptun status --watch`, ms, when none is given. */
+export const WATCH_MS = 2_000;

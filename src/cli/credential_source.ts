@@ -37,7 +37,7 @@ export async function readCredential(io: Io, places: CredentialPlaces): Promise<
 
 /** Refuses secrets on the command line: other users of the host can read it. @throws {TunnelError} `USAGE` */
 export function refuseSecretArguments(argv: readonly string[]): void {
-  if (!argv.some((argument) => /mcp[tu]_[A-Za-z0-9_-]{16}/.test(argument))) return;
+  if (!argv.some((argument) => /mcp[atu]_[A-Za-z0-9_-]{16}/.test(argument))) return;
   throw new TunnelError(
     "USAGE",
     "A credential must not stand on the command line, where other users can read it: put it in " +

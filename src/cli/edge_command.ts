@@ -2,22 +2,22 @@
 
 import { hostname } from "node:os";
 
-import type { Clock, Timer } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { systemClock } from "../clock.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { type Edge, startEdge } from "../edge/edge.ts";
 import { clientAuthentication } from "../identity/client_auth.ts";
-import { CredentialStore } from "../identity/credential_store.ts";
 import { riftAuthority } from "../identity/rift_authority.ts";
-import { openTunnelCa } from "../identity/tunnel_ca.ts";
-import { RENEWAL_CHECK_MS } from "../limits.ts";
+import { isActiveUserToken } from "../identity/user_token_store.ts";
 import type { Logger } from "../log.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
 import { ConfigReload } from "./config_reload.ts";
-import { edgeUpdateOf, filesOf, needRestart } from "./edge_setup.ts";
+import { edgePartsOf, filesOf, needRestart } from "./edge_setup.ts";
+import { EdgeState } from "./edge_state.ts";
 import { aborted, type Io } from "./io.ts";
 import { givenFlags, loadFor } from "./key_option.ts";
+import { openAdmin } from "./open_admin.ts";
 import { readProduct } from "./product.ts";
 import { columns } from "./report.ts";
 
@@ -51,36 +51,39 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
   const log = pinoLogger({ ...logConfig, destination: io.stderr });
   const clock = systemClock;
   const { stateDir } = config;
+  // Before anything is made on disk: a configuration that serves nothing leaves nothing behind.
+  edgePartsOf(loaded);
+  const state = await EdgeState.open({ stateDir, clock, log });
   let edge: Edge | undefined;
   const clientAuth = clientAuthentication({
     auth: loaded.config.auth,
-    userTokens: { check: () => undefined, isActive: () => false },
-    resourceOf: (tunnel) => edge!.tunnelUrl(tunnel), // what throws before that is no answer
+    userTokens: state.userTokens,
+    resourceOf: (tunnel) => edge!.tunnelUrl(tunnel), // asked for requests, so when there is an edge
     clock,
     log,
   });
-  const updateOf = (from: LoadedConfig) => edgeUpdateOf(from, clientAuth);
-  const update = updateOf(loaded);
-  const ca = await openTunnelCa({ stateDir, clock, log });
-  const store = await CredentialStore.open({ stateDir });
   const life = new AbortController();
+  const { signal } = life;
   try {
-    edge = await startEdge({
-      ...update,
+    const running = await startEdge({
+      ...edgePartsOf(loaded),
+      clientAuth,
       transport: quicTransport(),
-      tls: await ca.serverMaterial(),
-      rifts: riftAuthority({ ca, store, clock }),
+      tls: await state.ca.serverMaterial(),
+      rifts: riftAuthority({ ca: state.ca, store: state.credentials, clock }),
       clock,
       log,
-      signal: life.signal,
+      signal,
       edgeId: hostname(),
     });
-    const running = edge;
+    edge = running;
+    state.follow(running, signal);
     const reload = new ConfigReload({
       reload: () => {
         const changed = load();
-        running.update(updateOf(changed));
+        running.update({ ...edgePartsOf(changed), clientAuth });
         clientAuth.update(changed.config.auth);
+        running.recheckClients();
         const restart = needRestart(started, changed);
         if (restart.length > 0) {
           log.warn("Changed, but read at start only: restart the edge", {
@@ -92,26 +95,53 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       files: () => filesOf(loaded),
       clock,
       log,
-      signal: life.signal,
+      signal,
     });
     io.onHangup?.(reload.now);
-    if (logConfig.format === "text") printFacts(io, running, loaded);
-    const records = await store.list();
-    if (!records.some(({ revoked, expiresAtMs }) => !revoked && expiresAtMs > clock.wallNow())) {
-      log.warn('No rift can connect yet: make a credential with "mcptun token issue"');
-    }
-    const renewal = new Renewal(
+    await openAdmin({
+      edge: config,
+      admin: loaded.config.admin,
+      source: {
+        status: () => running.status(),
+        probe: (tunnel, probing) => running.probe(tunnel, probing),
+        reload: () => reload.state,
+      },
       clock,
       log,
-      async () => running.useTunnelTls(await ca.serverMaterial()),
-    );
+      signal,
+    });
+    if (logConfig.format === "text") printFacts(io, running, loaded);
+    await warnOfNobody(state, loaded, clock, log);
     await aborted(io.signal);
-    renewal.stop();
     log.info("Edge is stopping", { drainMs: loaded.config.edge.drainMs });
+    state.note(running);
     await running.close();
   } finally {
-    life.abort();
     clientAuth.close();
+    life.abort();
+    await state.close();
+  }
+}
+
+/** Says what is missing before anybody can use the edge. */
+async function warnOfNobody(
+  { credentials, userTokens }: EdgeState,
+  { config }: LoadedConfig,
+  clock: Clock,
+  log: Logger,
+): Promise<void> {
+  const now = clock.wallNow();
+  const records = await credentials.list();
+  if (!records.some(({ revoked, expiresAtMs }) => !revoked && expiresAtMs > now)) {
+    log.warn('No rift can connect yet: make a credential with "mcptun token issue --rift"');
+  }
+  const { clientCa, userHeader, issuers } = config.auth;
+  const hasTokens = userTokens.snapshot.records.some((record) => isActiveUserToken(record, now));
+  const others = clientCa !== undefined || userHeader !== undefined || issuers.length > 0;
+  if (config.tunnels.some(({ auth }) => auth === "edge") && !hasTokens && !others) {
+    log.warn(
+      'No client can get in yet: make a token with "mcptun token issue --user", or set [auth]',
+    );
   }
 }
 
@@ -132,23 +162,4 @@ function printFacts(io: Io, edge: Edge, { config }: LoadedConfig): void {
       ]),
     ], "  "),
   );
-}
-
-/** Looks now and then whether the tunnel certificate was renewed: it ends before the edge may. */
-class Renewal {
-  #timer: Timer;
-
-  constructor(clock: Clock, log: Logger, renew: () => Promise<void>) {
-    const look = (): void => {
-      renew().catch((error: unknown) => {
-        log.error("Cannot renew the tunnel certificate", { error: String(error) });
-      });
-      this.#timer = clock.setTimer(RENEWAL_CHECK_MS, look, "no");
-    };
-    this.#timer = clock.setTimer(RENEWAL_CHECK_MS, look, "no");
-  }
-
-  stop(): void {
-    this.#timer.cancel();
-  }
 }

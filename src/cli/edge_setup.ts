@@ -3,14 +3,14 @@
 import type { LoadedConfig } from "../config/load.ts";
 import type { EdgeUpdate } from "../edge/edge.ts";
 import { TunnelError } from "../errors.ts";
-import type { ClientAuthentication } from "../principal.ts";
 import { readPublicTls } from "./public_tls.ts";
 
-/** The parts of an edge that a configuration decides and that may change while it runs. */
-export function edgeUpdateOf(
-  loaded: LoadedConfig,
-  clientAuth: ClientAuthentication,
-): EdgeUpdate {
+/**
+ * The parts of an edge that a configuration decides and that may change while it runs.
+ *
+ * @throws {TunnelError} `CONFIG_INVALID` when there is nothing to serve, or a certificate is bad.
+ */
+export function edgePartsOf(loaded: LoadedConfig): Omit<EdgeUpdate, "clientAuth"> {
   const { edge, tunnels, auth } = loaded.config;
   if (tunnels.length === 0) {
     throw new TunnelError(
@@ -23,7 +23,6 @@ export function edgeUpdateOf(
   return {
     config: edge,
     tunnels,
-    clientAuth,
     proxyHeaders: auth.userHeader === undefined
       ? undefined
       : { user: auth.userHeader, groups: auth.groupsHeader },

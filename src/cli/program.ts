@@ -9,15 +9,16 @@
 
 import { Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 
-import { TunnelError } from "../errors.ts";
 import { runConfigCheck } from "./config_command.ts";
 import { refuseSecretArguments } from "./credential_source.ts";
+import { examples } from "./help_text.ts";
 import { runInit } from "./init_command.ts";
 import type { Io } from "./io.ts";
 import { configOption, DEFAULT_FILE, keyOption } from "./key_option.ts";
 import { runPolicyCheck, runPolicyExplain } from "./policy_command.ts";
 import { readProduct } from "./product.ts";
 import { reportFailure } from "./report.ts";
+import { tokenCommand } from "./token_program.ts";
 
 /** Runs one command line, without the program's name, and gives the exit code. Never rejects. */
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
@@ -60,6 +61,7 @@ function makeProgram(io: Io): Command {
   program.addCommand(initCommand(io));
   program.addCommand(edgeCommand(io));
   program.addCommand(riftCommand(io));
+  program.addCommand(statusCommand(io));
   program.addCommand(tokenCommand(io));
   program.addCommand(configCommand(io));
   program.addCommand(policyCommand(io));
@@ -160,32 +162,23 @@ function riftCommand(io: Io): Command {
     ) as unknown as Command;
 }
 
-function tokenCommand(io: Io): Command {
-  const issue = new Command("issue")
-    .description("Make a credential for a rift and print it, once")
-    .requiredOption("--rift <name>", "name of the rift, for the list of credentials and the logs")
-    .requiredOption(
-      "--tunnels <globs>",
-      "tunnels it may claim, such as 'team-a-*'; separate with commas or repeat",
-      collectGlobs,
-    )
-    .requiredOption("--ttl <duration>", "lifetime, such as 12h or 30d")
-    .option("--out <file>", "write it to a new file, mode 0600, instead of printing it")
+function statusCommand(io: Io): Command {
+  return new Command("status")
+    .description("Show what the edge on this host is doing: tunnels, rifts, load, errors")
     .addOption(configOption())
+    .addOption(keyOption("--state-dir <folder>", "edge.state_dir"))
+    .option("--json", "print one line of JSON instead of tables")
+    .option("--watch [seconds]", "look again and again (default: every 2 seconds)")
     .addHelpText(
       "after",
       examples(
-        "mcptun token issue --rift laptop --tunnels 'team-a-*' --ttl 30d --out laptop.token",
-        "mcptun token issue --rift ci --tunnels build,test --ttl 12h --out ci.token",
+        "mcptun status",
+        "mcptun status --config /etc/mcptun/mcptun.toml --watch",
+        "mcptun status --json",
       ),
     )
-    .action(async (options) => (await import("./token_command.ts")).runTokenIssue(io, options));
-  return new Command("token")
-    .description("Make credentials")
-    .addCommand(issue as unknown as Command)
-    .addHelpText(
-      "after",
-      examples("mcptun token issue --rift laptop --tunnels 'team-a-*' --ttl 30d"),
+    .action(async (options) =>
+      (await import("./status_command.ts")).runStatus(io, options)
     ) as unknown as Command;
 }
 
@@ -259,19 +252,6 @@ function allCommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap((inner) => allCommands(inner as Command))];
 }
 
-function examples(...lines: string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  ${line}`).join("\n")}`;
-}
-
 function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
-}
-
-/** `a,b` is two globs, `{a,b}` is one. */
-function collectGlobs(value: string, before: string[] | undefined): string[] {
-  const globs = value.split(/,(?![^{]*\})/).map((glob) => glob.trim());
-  if (globs.includes("")) {
-    throw new TunnelError("USAGE", `--tunnels: ${JSON.stringify(value)} has an empty name`);
-  }
-  return [...(before ?? []), ...globs];
 }

@@ -10,8 +10,11 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 
+import type { Clock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
+import { STATE_POLL_MS } from "../limits.ts";
 import { compileNameGlob } from "../policy/name_glob.ts";
+import { watchFiles } from "../runtime/file_watch.ts";
 import { readCertificate } from "./certificate.ts";
 import { isRiftName } from "./rift_name.ts";
 import {
@@ -101,6 +104,18 @@ export class CredentialStore {
       }
       return [...kept, record];
     });
+  }
+
+  /**
+   * Calls `onChange` within `STATE_POLL_MS` when another process, or this one, has changed the
+   * records, or when the file cannot be read any more. Ends with `signal`.
+   */
+  watch({ clock, signal, onChange }: {
+    readonly clock: Clock;
+    readonly signal: AbortSignal;
+    readonly onChange: () => void;
+  }): void {
+    watchFiles({ paths: [this.#path], everyMs: STATE_POLL_MS, clock, signal, onChange });
   }
 
   /**

@@ -1,56 +1,93 @@
 /**
- * Notices that a file was changed, replaced, made or removed.
- *
- * By looking now and then, not by `fs.watch`: editors replace files, certificates are links that are
- * switched, and network file systems tell nobody.
+ * Tells when files change, by looking: a file system's own events get lost on network mounts and
+ * in containers, and follow a file that was renamed away.
  *
  * @module
  */
 
+import { statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 
-import { type Clock, delay } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 
-/** What to watch. */
-export interface WatchOptions {
+/** Options of {@link watchFiles}. */
+export interface FileWatchOptions {
+  /** Files that exist or not; symbolic links are followed. */
   readonly paths: readonly string[];
+  /** Pause between two looks, ms. */
   readonly everyMs: number;
   readonly clock: Clock;
   /** Ends the watch. */
   readonly signal: AbortSignal;
-  /** Called once for all changes that one look finds. */
-  readonly onChange: () => void;
+  /**
+   * Some of `paths` are not what they were at the last look: written, replaced, removed, made.
+   * Handles its own failures. The next look comes after the promise, so no two calls overlap.
+   */
+  readonly onChange: (changed: readonly string[]) => void | Promise<void>;
 }
 
-/** Starts to watch; the state of now counts as seen. */
-export function watchFiles(options: WatchOptions): void {
-  // Handles its own failures and ends with the signal.
-  void watch(options);
-}
+/**
+ * Watches files until `signal` aborts. What they are now is taken before it returns: read them
+ * afterwards, and no change is missed. The process does not stay alive for it.
+ */
+export function watchFiles(options: FileWatchOptions): void {
+  const { paths, everyMs, clock, signal, onChange } = options;
+  if (signal.aborted) return;
+  const stamps = new Map(paths.map((path) => [path, stampNow(path)]));
 
-async function watch(
-  { paths, everyMs, clock, signal, onChange }: WatchOptions,
-): Promise<void> {
-  let seen = await stampsOf(paths);
-  while (await delay(clock, everyMs, signal) === "elapsed") {
-    const now = await stampsOf(paths);
+  async function look(): Promise<void> {
+    const changed: string[] = [];
+    for (const path of paths) {
+      const stamp = await fileStamp(path);
+      if (stamp === stamps.get(path)) continue;
+      stamps.set(path, stamp);
+      changed.push(path);
+    }
     if (signal.aborted) return;
-    if (now === seen) continue;
-    seen = now;
-    onChange();
+    if (changed.length > 0) await onChange(changed);
+    if (!signal.aborted) wait();
   }
+
+  const wait = (): void => {
+    // Rejects only when `onChange` does, which it must not.
+    timer = clock.setTimer(everyMs, () => void look(), "no");
+  };
+  let timer = clock.setTimer(everyMs, () => void look(), "no");
+  signal.addEventListener("abort", () => timer.cancel(), { once: true });
 }
 
-async function stampsOf(paths: readonly string[]): Promise<string> {
-  return (await Promise.all(paths.map(stampOf))).join("\n");
-}
-
-/** Changes with every replacement and every write of the file. */
-export async function stampOf(path: string): Promise<string> {
+/**
+ * What tells two states of a file apart without reading it. A replacement by `rename` brings a new
+ * inode; a write changes the times, which have nanoseconds.
+ */
+export async function fileStamp(path: string): Promise<string> {
   try {
-    const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  } catch {
-    return "absent"; // or not readable: reading it gives the real complaint
+    return stampOf(await stat(path, { bigint: true }));
+  } catch (error) {
+    return stampOfFailure(error);
   }
+}
+
+function stampNow(path: string): string {
+  try {
+    return stampOf(statSync(path, { bigint: true }));
+  } catch (error) {
+    return stampOfFailure(error);
+  }
+}
+
+interface Stats {
+  readonly ino: bigint;
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
+function stampOf({ ino, size, mtimeNs, ctimeNs }: Stats): string {
+  return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+}
+
+/** Absent, or not readable: whoever reads the file gets the real complaint. */
+function stampOfFailure(error: unknown): string {
+  return `absent ${error instanceof Error && "code" in error ? String(error.code) : ""}`;
 }
