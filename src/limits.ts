@@ -152,3 +152,20 @@ export const MAX_UPSTREAM_CONNECTIONS = MAX_STREAMS;
 export const ADMIN_TIMEOUT_MS = 5_000;
 /** Largest answer a command reads, bytes: thousands of tunnels and rifts. */
 export const ADMIN_REPLY_BYTES = 16 * MIB;
+
+// --- MCP messages (src/mcp) ---
+
+/** Objects and arrays inside one another in a message: real schemas stay below 30, and no peer's parser runs out of stack at 64. */
+export const MAX_JSON_DEPTH = 64;
+/** Member names, and elements that are kept, in one request: 4 MiB of real arguments have fewer. */
+export const MAX_REQUEST_MEMBERS = 65_536;
+/** The same in one message of a server: 10,000 tools with 100 members in each schema. */
+export const MAX_ANSWER_MEMBERS = 1_048_576;
+/** Member names of one object that are compared one by one; above it a set is faster. */
+export const MAX_COMPARED_NAMES = 16;
+/** Longest JSON text of a request id, bytes: ids are echoed and remembered. */
+export const MAX_RPC_ID_BYTES = 512;
+/** Elements of one JSON-RPC batch. */
+export const MAX_BATCH_ELEMENTS = 100;
+/** Longest `Mcp-Session-Id` and `Last-Event-ID`, characters: common ids have 36. */
+export const MAX_SESSION_ID_CHARS = 1_024;
