@@ -1,5 +1,6 @@
 /** The typed configuration: what edge, rift and the commands are given. @module */
 
+import { FAMILIES, type Family } from "../mcp/methods.ts";
 import { RULE_LISTS, type RuleTexts } from "../policy/rules.ts";
 import type { FileValue } from "./schema.ts";
 
@@ -52,6 +53,8 @@ export interface TunnelConfig {
   readonly sseKeepaliveMs: number;
   /** Aware: every message is read and judged. */
   readonly mode: "transparent" | "aware";
+  /** Families of requests that its private server may make of clients. */
+  readonly serverRequests: readonly Family[];
   readonly rules: TunnelRules;
 }
 
@@ -192,6 +195,7 @@ export function tunnelOf(tunnel: FileValue["tunnel"][number]): TunnelConfig {
     origins: tunnel.origins,
     sseKeepaliveMs: tunnel.sse_keepalive,
     mode: tunnel.mode ?? "transparent",
+    serverRequests: tunnel.server_requests ?? FAMILIES,
     rules: {
       ...(tunnel.default === undefined ? {} : { default: tunnel.default }),
       ...(tunnel.on_deny === undefined ? {} : { onDeny: tunnel.on_deny }),

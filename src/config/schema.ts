@@ -11,6 +11,7 @@ import * as v from "valibot";
 
 import { MAX_LIST_PATTERNS } from "../limits.ts";
 import type { PatternLanguage } from "../policy/pattern_problem.ts";
+import { FAMILIES } from "../mcp/methods.ts";
 import * as value from "./value.ts";
 
 /** What people read about one key. `example` is TOML for a key that has no default. */
@@ -244,6 +245,15 @@ export const TunnelSchema = v.strictObject({
     doc: "Prompts that may not, whatever allows them.",
     example: '["admin_*"]',
   }),
+  server_requests: optionalKey(
+    v.pipe(v.array(v.picklist(FAMILIES)), v.metadata({ form: "list of families" })),
+    {
+      doc:
+        "What the private server may ask of clients: sampling, elicitation, roots. The others are " +
+        "taken out of the capabilities that it sees. Default: all.",
+      example: '["elicitation"]',
+    },
+  ),
   allow_methods: optionalKey(NAME_PATTERNS, {
     doc: "Further methods that may be called, such as those of extensions.",
     example: '["logging/setLevel"]',

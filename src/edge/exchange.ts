@@ -213,7 +213,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
 
   onData(chunk: Uint8Array, fin: boolean): void {
     if (this.#streamDone) return;
-    if (this.#plan === "whole") return this.#holdBody(chunk, fin);
+    if (this.#heldHead !== undefined) return this.#holdBody(chunk, fin);
     if (this.#headSent) return this.#body(chunk, fin);
     let read: { readonly head: ResponseHead; readonly rest: Uint8Array } | undefined;
     try {
@@ -228,7 +228,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     }
     if (read.head.error !== undefined) return this.#fail(riftError(read.head.error));
     if (!this.#readHead(read.head)) return this.#fail("UPSTREAM_FAILED");
-    if (this.#plan === "whole") return this.#holdBody(read.rest, fin);
+    if (this.#heldHead !== undefined) return this.#holdBody(read.rest, fin);
     if (this.#bodyless) return this.#finish(NOTHING);
     if (fin || read.rest.length > 0) return this.#body(read.rest, fin);
     // The body often comes in the same turn; if not, the head must not wait for it.
@@ -327,7 +327,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     const whole = filter.whole();
     if (whole === undefined) return this.#fail("UPSTREAM_FAILED");
     this.#headSent = true;
-    this.#plan = "pass";
+    this.#heldHead = undefined;
     head.headers.push("Content-Length", String(whole.length));
     this.#contentLength = this.#answerBytes = whole.length;
     this.#response.writeHead(head.status, head.statusText, head.headers);

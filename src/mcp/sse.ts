@@ -28,6 +28,8 @@ export interface EventFilterOptions {
   readonly maxEventBytes: number;
   /** Judges the data of one event; the view is valid during the call only. */
   readonly inspect: (data: Buffer) => EventVerdict;
+  /** Told the id of each event that has one and passes, or whose id does. */
+  readonly onId?: ((id: string) => void) | undefined;
   /** Takes what passes; may be given views of the chunk that was pushed. */
   readonly emit: (bytes: Buffer) => void;
 }
@@ -201,6 +203,7 @@ export class EventStreamFilter {
   /** The event itself when it passes as it is; else what takes its place. */
   #judge(unit: Buffer): Buffer {
     const event = readEvent(unit);
+    if (event.id !== undefined) this.#options.onId?.(event.id);
     if (event.data === undefined) return event.isPlain ? unit : writeEvent(event, undefined);
     if (event.type !== "" && event.type !== "message") return writeEvent(event, "drop");
     // Without data nothing is dispatched: legacy servers begin a stream with an id and no data.
@@ -214,6 +217,8 @@ interface Event {
   /** Joined with LF; `undefined` when there is no such field. */
   readonly data: Buffer | undefined;
   readonly type: string;
+  /** Of its last `id` field. */
+  readonly id: string | undefined;
   /** Does every parser read it the same as it is? */
   readonly isPlain: boolean;
   /** Lines without their ends, in order; the place of the data is `undefined`. */
@@ -224,6 +229,7 @@ function readEvent(unit: Buffer): Event {
   const parts: Buffer[] = [];
   const lines: (Buffer | undefined)[] = [];
   let type = "";
+  let id: string | undefined;
   let isPlain = true;
   let at = 0;
   while (at < unit.length) {
@@ -250,7 +256,10 @@ function readEvent(unit: Buffer): Event {
         case "id":
           // Section 9.2.6: an id with NUL is ignored; not every parser does.
           if (line.includes(0)) isPlain = false;
-          else lines.push(line);
+          else {
+            id = line.toString("utf8", skip);
+            lines.push(line);
+          }
           break;
         case "retry":
         case "":
@@ -265,7 +274,7 @@ function readEvent(unit: Buffer): Event {
   const data = parts.length <= 1
     ? parts[0]
     : Buffer.concat(parts.flatMap((part, index) => index === 0 ? [part] : [LINE_FEED, part]));
-  return { data, type, isPlain, lines };
+  return { data, type, id, isPlain, lines };
 }
 
 /** The event with other data, or without any; ends with LF. */

@@ -72,7 +72,8 @@ export class AnswerFilter {
     if (head.status < 400 && head.sessionId !== undefined) this.#options.onSession(head.sessionId);
     if (!head.hasBody) return "pass";
     if (head.isEncoded) return this.#refuse("encoded");
-    if (JSON_TYPE.test(head.contentType)) {
+    // Without a type it must be empty, or JSON all the same.
+    if (head.contentType === "" || JSON_TYPE.test(head.contentType)) {
       this.#held = new HeldBody(this.#options.budget, MAX_ANSWER_MESSAGE_BYTES);
       return "whole";
     }
@@ -179,4 +180,4 @@ class CutStream extends Error {
 
 const JSON_TYPE = /^application\/json[ \t]*(?:;|$)/i;
 const EVENT_TYPE = /^text\/event-stream[ \t]*(?:;|$)/i;
-const TEXT_TYPE = /^(?:text\/(?:plain|html)[ \t]*(?:;|$)|$)/i;
+const TEXT_TYPE = /^text\/(?:plain|html)[ \t]*(?:;|$)/i;
