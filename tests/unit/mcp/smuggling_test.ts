@@ -2,8 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { classifyRequest } from "../../../src/mcp/classify.ts";
-import { bodyOf, isAllowed, SMUGGLING_MAX_BYTES, smugglingCases } from "../../support/smuggling.ts";
-import type { SmugglingCase } from "../../support/smuggling.ts";
+import {
+  bodyOf,
+  isAllowed,
+  SMUGGLING_MAX_BYTES,
+  smugglingCases,
+} from "../../support/mcp_smuggling.ts";
+import type { SmugglingCase } from "../../support/mcp_smuggling.ts";
 
 const LEAST_CASES = 500;
 
