@@ -155,6 +155,12 @@ export class HttpClient {
         body: redact(parts.join("")),
         cut,
       });
+    const broken = (): void =>
+      settle({
+        kind: "failed",
+        problem: `The answer (${response.statusCode ?? 0}) broke off after ${bytes} bytes`,
+        hint: "the server, or a proxy on the way, cut the connection: look into its log",
+      });
     response.on("data", (chunk: Uint8Array) => {
       bytes += chunk.length;
       if (bytes > maxBytes) return done(true);
@@ -163,14 +169,9 @@ export class HttpClient {
       if (onText?.(text) === "enough") done(false);
     });
     response.on("end", () => done(false));
-    const broken = (): void =>
-      settle({
-        kind: "failed",
-        problem: `The answer (${response.statusCode ?? 0}) broke off after ${bytes} bytes`,
-        hint: "the server, or a proxy on the way, cut the connection: look into its log",
-      });
     response.on("error", broken);
-    response.on("close", broken); // after "end" it changes nothing
+    // One runtime closes an empty answer before it ends it. After "end" this changes nothing.
+    response.on("close", () => response.complete ? done(false) : broken());
   }
 }
 

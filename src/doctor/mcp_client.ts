@@ -60,6 +60,8 @@ export interface Server {
 /** What came of knocking: a server, or the reading that says why not. */
 export type Knock = { readonly server: Server } | {
   readonly refused: Exclude<Reading, { kind: "result" }>;
+  /** It came after `initialize` had been answered. */
+  readonly began?: true;
 };
 
 /** Speaks to one URL, with or without a token. */
@@ -97,7 +99,7 @@ export class McpClient {
     // Of two refusals, the one that is about who asks says more; else the first.
     if ("server" in second) return second;
     const { kind } = second.refused;
-    return kind === "unauthorized" || kind === "forbidden" ||
+    return second.began === true || kind === "unauthorized" || kind === "forbidden" ||
         first.kind === "not_mcp" && kind === "error"
       ? second
       : { refused: first };
@@ -148,7 +150,7 @@ export class McpClient {
     });
     if (said.kind === "accepted" || said.kind === "result") return { server };
     await this.end(server);
-    return { refused: said };
+    return { refused: said, began: true };
   }
 
   #post(method: string, version: string, session: Server | undefined): Promise<Reading> {

@@ -240,7 +240,8 @@ async function fetchDocument(http: HttpClient, place: string, checked: URL): Pro
   }
   if (answer.status !== 200) {
     return {
-      problem: `${answer.status}, ${describeBody(answer)}`,
+      // Not there is not there; who says so in which words does not matter.
+      problem: answer.status === 404 ? "404" : `${answer.status}, ${describeBody(answer)}`,
       hint:
         "let the path through to where the document is: a proxy in front may keep /.well-known to itself",
     };

@@ -87,6 +87,7 @@ function notMcp(answer: HttpAnswer): Finding {
         "check the path: for mcptun it is /<tunnel>/mcp, without a slash at the end",
       );
     case 405:
+    case 501:
       return fail(seen, "this path takes no POST, so it is no MCP endpoint: check the path");
     case 403:
       return fail(seen, "a proxy, a firewall or the server refuses: its log says why");

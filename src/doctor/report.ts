@@ -25,7 +25,9 @@ export function summaryText(steps: readonly StepResult[]): string {
   ].map((text) => `, ${text}`).join("");
   return failed === 0
     ? `${count("ok")} ok${more}: no problem found\n`
-    : `${failed} of ${steps.length} steps failed${more}: begin with the first\n`;
+    : `${failed} of ${steps.length} steps failed${more}${
+      failed === 1 ? "" : ": begin with the first"
+    }\n`;
 }
 
 /** All steps as one JSON object in one line. */
