@@ -24,6 +24,7 @@ const COMMANDS = [
   ["token", "issue"],
   ["config"],
   ["config", "check"],
+  ["doctor"],
 ];
 
 const folder = mkdtempSync(join(tmpdir(), "mcptun-test-"));
