@@ -66,9 +66,7 @@ export async function tunnelsStep(
   const refused = tunnels.filter(({ name }) => !granted.has(name));
   return refused.length === 0 ? ok(...lines) : fail(
     lines,
-    `mend it on the edge, as the reason says, then restart it: ${
-      shownList(refused.map(({ name }) => name))
-    }`,
+    `mend it on the edge, as the reason says: ${shownList(refused.map(({ name }) => name))}`,
   );
 }
 
@@ -86,11 +84,10 @@ export function judgeClock(edgeWallMs: number | undefined, ownWallMs: number): F
   );
 }
 
-/** The edge's wall clock in a welcome; older versions of the message have none. */
+/** The edge's wall clock in a welcome; an edge that is older than the check does not tell it. */
 export function timeOfWelcome(welcome: object): number | undefined {
-  const { timeMs, time } = welcome as { readonly timeMs?: unknown; readonly time?: unknown };
-  const value = timeMs ?? time;
-  return typeof value === "number" ? value : undefined;
+  const { timeMs } = welcome as { readonly timeMs?: unknown };
+  return typeof timeMs === "number" ? timeMs : undefined;
 }
 
 async function contact(
