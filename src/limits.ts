@@ -235,3 +235,28 @@ export const READY_TIMEOUT_MS = 3_000;
 export const READY_PROBES = 8;
 /** Time between two looks of `mcptun status --watch`, ms, when none is given. */
 export const WATCH_MS = 2_000;
+
+// --- Doctor (src/doctor) ---
+
+/** Time one question of the doctor may take unless it is told otherwise, ms. */
+export const DOCTOR_TIMEOUT_MS = 10_000;
+/** Largest metadata document the doctor reads, bytes: real ones are below 16 KiB. */
+export const DOCTOR_METADATA_BYTES = 256 * KIB;
+/** Largest MCP answer the doctor reads, bytes: thousands of tools with their schemas. */
+export const DOCTOR_REPLY_BYTES = 4 * MIB;
+/** Longest piece of text from outside that the doctor shows, characters: two lines. */
+export const DOCTOR_SHOWN_CHARS = 160;
+/** Longest line of a finding, characters, whatever went into it. */
+export const DOCTOR_LINE_CHARS = 1_000;
+/** Addresses of one name that the doctor tries. */
+export const DOCTOR_ADDRESSES = 8;
+/** Authorization servers of one resource that the doctor asks. */
+export const DOCTOR_ISSUERS = 4;
+/** Largest token file the doctor reads, bytes: front doors take no header above 64 KiB. */
+export const DOCTOR_TOKEN_BYTES = 64 * KIB;
+/** Clocks further apart than this are a finding, ms: a new certificate would be refused as one from the future. */
+export const DOCTOR_CLOCK_SKEW_MS = 60_000;
+/** A public certificate that ends within this time is worth a note, ms: common renewals are done a month ahead. */
+export const DOCTOR_CERTIFICATE_NOTE_MS = 14 * 86_400_000;
+/** A credential that ends within this time is worth a note, ms. */
+export const DOCTOR_CREDENTIAL_NOTE_MS = 7 * 86_400_000;

@@ -101,7 +101,7 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
 }
 
 /** `code-server=http://127.0.0.1:9090/mcp` as the table it stands for. @throws {TunnelError} `USAGE` */
-function parseExpose(text: string): { tunnel: string; upstream: string } {
+export function parseExpose(text: string): { tunnel: string; upstream: string } {
   const at = text.indexOf("=");
   if (at < 1 || at === text.length - 1 || text.slice(0, at).includes("/")) {
     throw new TunnelError(
