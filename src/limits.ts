@@ -79,6 +79,20 @@ export const MAX_USER_TOKENS_BYTES = 16 * MIB;
 /** How often a running edge writes down when its rifts were last seen, ms: `token list` is as exact. */
 export const SEEN_WRITE_MS = 60_000;
 
+/** Different proofs that may fail from one address before the next ones are refused unread. */
+export const FAILURES_AT_ONCE = 20;
+/** Time in which one failure is forgiven, ms: 20 guesses a minute of 256 bits lead nowhere. */
+export const MS_PER_FAILURE = 3_000;
+/** Addresses whose failures are remembered; the one that failed least recently goes first. */
+export const FAILURE_ADDRESSES = 10_000;
+/**
+ * How long an exchange may go on after its proof has ended, ms. A call that runs longer than its
+ * token should get its answer; an event stream must not outlive its token for days.
+ */
+export const ENDED_PROOF_GRACE_MS = 60 * 60 * 1_000;
+/** How often exchanges in flight are asked whether their proof has ended, ms. */
+export const PROOF_CHECK_MS = 60 * 1_000;
+
 // --- Wire protocol (src/wire) ---
 
 /** Largest frame on the control stream, bytes. */
@@ -101,6 +115,20 @@ export const MAX_REASON_BYTES = 200;
 export const MAX_WIRE_DELAY_MS = 86_400_000;
 /** Shortest heartbeat interval an edge may ask for, ms: it must not make a rift busy. */
 export const MIN_HEARTBEAT_MS = 100;
+/** Longest public key of a renewal, bytes. P-256 has 91. */
+export const MAX_PUBLIC_KEY_BYTES = 512;
+/** Longest proof of a renewal, bytes. ECDSA on P-256 has at most 72. */
+export const MAX_PROOF_BYTES = 512;
+/** Longest certificate of a renewal, bytes. Ours have about 500. */
+export const MAX_CERTIFICATE_BYTES = 16 * KIB;
+/** Renewals one connection may ask for: one in this time, ms. Each is a signature and a file write. */
+export const RENEWAL_EVERY_MS = 60_000;
+/** Time after which a rift asks again when the edge could not renew just then, ms. */
+export const RENEWAL_RETRY_MS = 60_000;
+/** Longest wait between two tries of a rift to renew, ms, and between two looks at its clock. */
+export const RENEWAL_RETRY_MAX_MS = 60 * 60 * 1_000;
+/** Difference of the clocks of edge and rift above which the rift warns, ms. */
+export const CLOCK_WARNING_MS = 60_000;
 /** Heartbeats without an answer after which the control stream counts as dead. */
 export const MAX_MISSED_HEARTBEATS = 3;
 
@@ -123,6 +151,13 @@ export const SAMPLE_MAX_STEP_MS = 60_000;
 
 // --- Exchange path (src/edge, src/rift) ---
 
+/**
+ * Least average rate of a request body after its first `body_timeout`, bytes per second: 16 MiB may
+ * take four and a half hours, a byte a minute may not.
+ */
+export const MIN_BODY_BYTES_PER_S = KIB;
+/** Largest request head the parser takes, bytes: the most that `max_header_bytes` may be. */
+export const MAX_REQUEST_HEAD_BYTES = 32 * KIB;
 /** Time a client whose request was refused half-way is given to read the answer, ms. */
 export const LINGER_MS = 2_000;
 /** Time an idle client connection is kept, ms: above the 60 s that common load balancers keep theirs. */

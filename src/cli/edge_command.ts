@@ -87,6 +87,8 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
     if (!records.some(({ revoked, expiresAtMs }) => !revoked && expiresAtMs > clock.wallNow())) {
       log.warn('No rift can connect yet: make a credential with "mcptun token issue"');
     }
+    // Issued, revoked, rotated: in force within half a second.
+    store.watch({ clock, signal: life.signal, onChange: () => edge.recheckRifts() });
     const renewal = new Renewal(
       clock,
       log,

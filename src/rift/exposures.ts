@@ -45,7 +45,14 @@ export class Exposures {
       const upstream = this.#upstreams.get(target.origin) ??
         openUpstream(target.origin, options.timeouts);
       this.#upstreams.set(target.origin, upstream);
-      this.#tunnels.set(expose.tunnel, { expose, target, upstream, up: false, refused: undefined });
+      this.#tunnels.set(expose.tunnel, {
+        expose,
+        target,
+        upstream,
+        authorization: expose.authorization,
+        up: false,
+        refused: undefined,
+      });
     }
   }
 
@@ -69,6 +76,19 @@ export class Exposures {
   refuse(refusal: Refusal): void {
     const tunnel = refusal.tunnel === undefined ? undefined : this.#tunnels.get(refusal.tunnel);
     if (tunnel !== undefined && refusal.retryAfterMs === undefined) tunnel.refused = refusal.reason;
+  }
+
+  /** The edge has taken tunnels, perhaps after it refused them. */
+  grant(tunnels: readonly string[]): void {
+    for (const name of tunnels) {
+      const tunnel = this.#tunnels.get(name);
+      if (tunnel !== undefined) tunnel.refused = undefined;
+    }
+  }
+
+  /** A new connection asks for everything again: the edge may have another configuration. */
+  forgetRefusals(): void {
+    for (const tunnel of this.#tunnels.values()) tunnel.refused = undefined;
   }
 
   /** Probes every upstream once, then goes on in the background with those that do not answer. */
