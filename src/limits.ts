@@ -142,6 +142,20 @@ export const MAX_REASON_BYTES = 200;
 export const MAX_WIRE_DELAY_MS = 86_400_000;
 /** Shortest heartbeat interval an edge may ask for, ms: it must not make a rift busy. */
 export const MIN_HEARTBEAT_MS = 100;
+/** Longest public key of a renewal, bytes. P-256 has 91. */
+export const MAX_PUBLIC_KEY_BYTES = 512;
+/** Longest proof of a renewal, bytes. ECDSA on P-256 has at most 72. */
+export const MAX_PROOF_BYTES = 512;
+/** Longest certificate of a renewal, bytes. Ours have about 500. */
+export const MAX_CERTIFICATE_BYTES = 16 * KIB;
+/** Renewals one connection may ask for: one in this time, ms. Each is a signature and a file write. */
+export const RENEWAL_EVERY_MS = 60_000;
+/** Time after which a rift asks again when the edge could not renew just then, ms. */
+export const RENEWAL_RETRY_MS = 60_000;
+/** Longest wait between two tries of a rift to renew, ms, and between two looks at its clock. */
+export const RENEWAL_RETRY_MAX_MS = 60 * 60 * 1_000;
+/** Difference of the clocks of edge and rift above which the rift warns, ms. */
+export const CLOCK_WARNING_MS = 60_000;
 /** Heartbeats without an answer after which the control stream counts as dead. */
 export const MAX_MISSED_HEARTBEATS = 3;
 

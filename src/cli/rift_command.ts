@@ -12,7 +12,8 @@ import { compileNameGlob } from "../policy/name_glob.ts";
 import { startRift } from "../rift/rift.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
-import { readCredential } from "./credential_source.ts";
+import { credentialKeeper } from "./credential_keeper.ts";
+import { credentialFile, readCredential } from "./credential_source.ts";
 import { aborted, type Io } from "./io.ts";
 import { givenFlags, loadFor } from "./key_option.ts";
 import { readProduct } from "./product.ts";
@@ -51,12 +52,13 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
         "--expose code-server=http://127.0.0.1:9090/mcp, or a [[rift.expose]] table",
     );
   }
-  const credential = await readCredential(io, {
+  const places = {
     flag: options.tokenFile === undefined || options.tokenFile === "-"
       ? options.tokenFile
       : resolve(io.cwd, options.tokenFile),
     configured: config.tokenFile,
-  });
+  };
+  const credential = await readCredential(io, places);
   requireCovered(io, credential, config.exposes);
 
   const address = config.edgeAddress ?? credential.address;
@@ -87,6 +89,7 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
       upstreamConnectTimeoutMs: config.upstreamConnectTimeoutMs,
       upstreamHeaderTimeoutMs: config.upstreamHeaderTimeoutMs,
       drainMs: config.drainMs,
+      onRenewed: credentialKeeper({ credential, file: credentialFile(io, places), log }),
     });
     const end = await Promise.race([rift.closed, aborted(io.signal)]);
     if (end === undefined) {

@@ -78,6 +78,19 @@ export class Exposures {
     if (tunnel !== undefined && refusal.retryAfterMs === undefined) tunnel.refused = refusal.reason;
   }
 
+  /** The edge has taken tunnels, perhaps after it refused them. */
+  grant(tunnels: readonly string[]): void {
+    for (const name of tunnels) {
+      const tunnel = this.#tunnels.get(name);
+      if (tunnel !== undefined) tunnel.refused = undefined;
+    }
+  }
+
+  /** A new connection asks for everything again: the edge may have another configuration. */
+  forgetRefusals(): void {
+    for (const tunnel of this.#tunnels.values()) tunnel.refused = undefined;
+  }
+
   /** Probes every upstream once, then goes on in the background with those that do not answer. */
   async probeAll(): Promise<void> {
     await Promise.all([...this.#tunnels.values()].map(async (tunnel) => {
