@@ -24,6 +24,7 @@ import { quicTransport } from "../transport/quic/quic_transport.ts";
 import { readCredential } from "./credential_source.ts";
 import { type Io, readAll } from "./io.ts";
 import { DEFAULT_FILE, givenFlags, loadFor } from "./key_option.ts";
+import { readUpstreamAuthorization } from "./upstream_authorization.ts";
 import { readProduct } from "./product.ts";
 import { parseExpose } from "./rift_command.ts";
 
@@ -101,13 +102,18 @@ async function checkRift(io: Io, options: DoctorCommandOptions, runner: StepRunn
     configured = rift.tokenFile;
     return {
       from: exposes === undefined ? options.config ?? DEFAULT_FILE : "--expose",
-      exposes: rift.exposes.map(({ tunnel, upstream, protocol, authorizationFile }) => ({
+      exposes: rift.exposes.map(({ tunnel, upstream, protocol, authorizationFile }, index) => ({
         tunnel,
         upstream,
         protocol,
         authorization: authorizationFile === undefined
           ? undefined
-          : () => Promise.resolve(readAuthorization(authorizationFile)),
+          : () =>
+            Promise.resolve(readAuthorization(
+              heard.io,
+              authorizationFile,
+              loaded.place(["rift", "expose", index, "authorization_file"]),
+            )),
       })),
       edge: rift.edgeAddress === undefined ? undefined : splitAddress(rift.edgeAddress),
       warnings: heard.warnings,
@@ -215,12 +221,13 @@ function readText(path: string, flag: string): string {
 }
 
 /** The value that the rift adds for its upstream, or why there is none. */
-function readAuthorization(path: string): string | { readonly problem: string } {
+function readAuthorization(
+  io: Io,
+  path: string,
+  place: string,
+): string | { readonly problem: string } {
   try {
-    const value = readText(path, "authorization_file").trim();
-    return /^[\x20-\x7e]+$/.test(value)
-      ? value
-      : { problem: `${JSON.stringify(path)} holds no header value` };
+    return readUpstreamAuthorization(io, path, place).reveal();
   } catch (error) {
     if (error instanceof TunnelError) return { problem: error.message };
     throw error;

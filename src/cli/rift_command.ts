@@ -18,6 +18,7 @@ import { aborted, type Io } from "./io.ts";
 import { givenFlags, loadFor } from "./key_option.ts";
 import { readProduct } from "./product.ts";
 import { columns, timeOf, warn } from "./report.ts";
+import { readUpstreamAuthorization } from "./upstream_authorization.ts";
 
 /** What `rift` is told. */
 export interface RiftCommandOptions {
@@ -81,7 +82,14 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
       address: splitAddress(address),
       serverName: SERVER_NAME,
       tls: credential.material,
-      exposes: config.exposes,
+      exposes: config.exposes.map(({ authorizationFile, ...expose }, index) => ({
+        ...expose,
+        authorization: authorizationFile === undefined ? undefined : readUpstreamAuthorization(
+          io,
+          authorizationFile,
+          loaded.place(["rift", "expose", index, "authorization_file"]),
+        ),
+      })),
       clock: systemClock,
       log,
       signal: life.signal,
