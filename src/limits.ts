@@ -183,6 +183,8 @@ export const SAMPLE_MAX_STEP_MS = 60_000;
  * take four and a half hours, a byte a minute may not.
  */
 export const MIN_BODY_BYTES_PER_S = KIB;
+/** Bytes a chunked body may have besides eight times what is in it: a few chunks read ahead. */
+export const CHUNK_OVERHEAD_BYTES = 256 * KIB;
 /** Largest request head the parser takes, bytes: the most that `max_header_bytes` may be. */
 export const MAX_REQUEST_HEAD_BYTES = 32 * KIB;
 /** Time a client whose request was refused half-way is given to read the answer, ms. */

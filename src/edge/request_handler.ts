@@ -87,6 +87,7 @@ export class RequestHandler {
     const verdict = frontDoor.judge({
       method: request.method ?? "",
       url: request.url ?? "",
+      httpVersion: request.httpVersion,
       rawHeaders: request.rawHeaders,
       peer: trust.isListed(peer) ? "listed_proxy" : trust.trusts(peer) ? "proxy" : "stranger",
     });
