@@ -185,8 +185,6 @@ export const SAMPLE_MAX_STEP_MS = 60_000;
 export const MIN_BODY_BYTES_PER_S = KIB;
 /** Bytes a chunked body may have besides eight times what is in it: a few chunks read ahead. */
 export const CHUNK_OVERHEAD_BYTES = 256 * KIB;
-/** Largest request head the parser takes, bytes: the most that `max_header_bytes` may be. */
-export const MAX_REQUEST_HEAD_BYTES = 32 * KIB;
 /** Time a client whose request was refused half-way is given to read the answer, ms. */
 export const LINGER_MS = 2_000;
 /** Time an idle client connection is kept, ms: above the 60 s that common load balancers keep theirs. */

@@ -18,7 +18,6 @@ import {
   CLIENT_KEEP_ALIVE_MS,
   CLIENT_SOCKET_BUFFER_BYTES,
   LINGER_MS,
-  MAX_REQUEST_HEAD_BYTES,
   SPARE_CLIENT_SOCKETS,
 } from "../limits.ts";
 import { endsWith, isBehindEnd } from "./answer.ts";
@@ -126,6 +125,9 @@ export class PublicServer {
   useSettings(config: EdgeSettings, trust: ProxyTrust): void {
     this.#config = config;
     this.#trust = trust;
+    // Node reads it for each connection, though its types do not tell. A runtime that does not still
+    // has the front door, which counts for itself.
+    (this.#server as { maxHeaderSize?: number }).maxHeaderSize = config.maxHeaderBytes;
     this.#server.headersTimeout = config.headerTimeoutMs;
     this.#server.maxConnections = config.maxConnections + SPARE_CLIENT_SOCKETS;
   }
@@ -252,8 +254,7 @@ function makeServer(
 ): Server {
   const serverOptions: ServerOptions = {
     insecureHTTPParser: false,
-    // The most that can be configured: the limit in force may change, and the front door keeps it.
-    maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
+    maxHeaderSize: config.maxHeaderBytes,
     headersTimeout: config.headerTimeoutMs,
     // Bodies have their own timer, by progress (BodyWatch): long uploads are fine.
     requestTimeout: 0,
