@@ -155,6 +155,20 @@ export const MAX_REASON_BYTES = 200;
 export const MAX_WIRE_DELAY_MS = 86_400_000;
 /** Shortest heartbeat interval an edge may ask for, ms: it must not make a rift busy. */
 export const MIN_HEARTBEAT_MS = 100;
+/** Longest public key of a renewal, bytes. P-256 has 91. */
+export const MAX_PUBLIC_KEY_BYTES = 512;
+/** Longest proof of a renewal, bytes. ECDSA on P-256 has at most 72. */
+export const MAX_PROOF_BYTES = 512;
+/** Longest certificate of a renewal, bytes. Ours have about 500. */
+export const MAX_CERTIFICATE_BYTES = 16 * KIB;
+/** Renewals one connection may ask for: one in this time, ms. Each is a signature and a file write. */
+export const RENEWAL_EVERY_MS = 60_000;
+/** Time after which a rift asks again when the edge could not renew just then, ms. */
+export const RENEWAL_RETRY_MS = 60_000;
+/** Longest wait between two tries of a rift to renew, ms, and between two looks at its clock. */
+export const RENEWAL_RETRY_MAX_MS = 60 * 60 * 1_000;
+/** Difference of the clocks of edge and rift above which the rift warns, ms. */
+export const CLOCK_WARNING_MS = 60_000;
 /** Heartbeats without an answer after which the control stream counts as dead. */
 export const MAX_MISSED_HEARTBEATS = 3;
 
@@ -205,8 +219,8 @@ export const SAMPLE_MAX_STEP_MS = 60_000;
  * take four and a half hours, a byte a minute may not.
  */
 export const MIN_BODY_BYTES_PER_S = KIB;
-/** Largest request head the parser takes, bytes: the most that `max_header_bytes` may be. */
-export const MAX_REQUEST_HEAD_BYTES = 32 * KIB;
+/** Bytes a chunked body may have besides eight times what is in it: a few chunks read ahead. */
+export const CHUNK_OVERHEAD_BYTES = 256 * KIB;
 /** Time a client whose request was refused half-way is given to read the answer, ms. */
 export const LINGER_MS = 2_000;
 /** Time an idle client connection is kept, ms: above the 60 s that common load balancers keep theirs. */
@@ -288,3 +302,28 @@ export const READY_TIMEOUT_MS = 3_000;
 export const READY_PROBES = 8;
 /** Time between two looks of `mcptun status --watch`, ms, when none is given. */
 export const WATCH_MS = 2_000;
+
+// --- Doctor (src/doctor) ---
+
+/** Time one question of the doctor may take unless it is told otherwise, ms. */
+export const DOCTOR_TIMEOUT_MS = 10_000;
+/** Largest metadata document the doctor reads, bytes: real ones are below 16 KiB. */
+export const DOCTOR_METADATA_BYTES = 256 * KIB;
+/** Largest MCP answer the doctor reads, bytes: thousands of tools with their schemas. */
+export const DOCTOR_REPLY_BYTES = 4 * MIB;
+/** Longest piece of text from outside that the doctor shows, characters: two lines. */
+export const DOCTOR_SHOWN_CHARS = 160;
+/** Longest line of a finding, characters, whatever went into it. */
+export const DOCTOR_LINE_CHARS = 1_000;
+/** Addresses of one name that the doctor tries. */
+export const DOCTOR_ADDRESSES = 8;
+/** Authorization servers of one resource that the doctor asks. */
+export const DOCTOR_ISSUERS = 4;
+/** Largest token file the doctor reads, bytes: front doors take no header above 64 KiB. */
+export const DOCTOR_TOKEN_BYTES = 64 * KIB;
+/** Clocks further apart than this are a finding, ms: a new certificate would be refused as one from the future. */
+export const DOCTOR_CLOCK_SKEW_MS = 60_000;
+/** A public certificate that ends within this time is worth a note, ms: common renewals are done a month ahead. */
+export const DOCTOR_CERTIFICATE_NOTE_MS = 14 * 86_400_000;
+/** A credential that ends within this time is worth a note, ms. */
+export const DOCTOR_CREDENTIAL_NOTE_MS = 7 * 86_400_000;

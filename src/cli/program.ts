@@ -20,17 +20,23 @@ import { readProduct } from "./product.ts";
 import { reportFailure } from "./report.ts";
 import { tokenCommand } from "./token_program.ts";
 
+/** What a command says besides an error: `doctor` has done its work and may still end with 1. */
+interface Outcome {
+  exitCode: 0 | 1;
+}
+
 /** Runs one command line, without the program's name, and gives the exit code. Never rejects. */
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   try {
     refuseSecretArguments(argv);
-    const program = makeProgram(io);
+    const outcome: Outcome = { exitCode: 0 };
+    const program = makeProgram(io, outcome);
     if (argv.length === 0) {
       program.outputHelp({ error: true });
       return 2;
     }
     await program.parseAsync(helpOfInner(argv), { from: "user" });
-    return 0;
+    return outcome.exitCode;
   } catch (error) {
     return reportFailure(io, error);
   }
@@ -49,7 +55,7 @@ function pathOf(command: CommandUnknownOpts): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
-function makeProgram(io: Io): Command {
+function makeProgram(io: Io, outcome: Outcome): Command {
   const program = new Command("mcptun");
   program
     .description("Reach a private MCP server from outside, over QUIC, with no open port")
@@ -65,6 +71,7 @@ function makeProgram(io: Io): Command {
   program.addCommand(tokenCommand(io));
   program.addCommand(configCommand(io));
   program.addCommand(policyCommand(io));
+  program.addCommand(doctorCommand(io, outcome));
   for (const command of allCommands(program as Command)) {
     command
       .exitOverride()
@@ -199,6 +206,39 @@ function configCommand(io: Io): Command {
     .description("Work on the configuration")
     .addCommand(check as unknown as Command)
     .addHelpText("after", examples("mcptun config check")) as unknown as Command;
+}
+
+function doctorCommand(io: Io, outcome: Outcome): Command {
+  return new Command("doctor")
+    .description("Find what is broken on the way to an MCP server, and how to mend it")
+    .option("--url <url>", "walk the way of an MCP client to this URL")
+    .option("--rift", "walk the way of a rift, on the private host")
+    .option(
+      "--token-file <file>",
+      'file with the token of a user, or for --rift the credential; "-" for standard input ' +
+        "(else: MCPTUN_USER_TOKEN; for --rift MCPTUN_TOKEN, rift.token_file)",
+    )
+    .option("--ca <file>", "PEM certificates to trust besides the system's (--url)")
+    .addOption(configOption())
+    .option(
+      "--expose <tunnel=url>",
+      "a private server to check instead of [[rift.expose]]; repeat for more (--rift)",
+      collect,
+    )
+    .addOption(keyOption("--edge-address <address>", "rift.edge_address"))
+    .option("--timeout <duration>", "time each question may take (default: 10s)")
+    .option("--json", "print one line of JSON instead of text")
+    .addHelpText(
+      "after",
+      examples(
+        "mcptun doctor --url https://mcp.example.com/code-server/mcp --token-file user.token",
+        "mcptun doctor --rift --config /etc/mcptun/mcptun.toml",
+        "mcptun doctor --rift --json",
+      ),
+    )
+    .action(async (options) => {
+      outcome.exitCode = await (await import("./doctor_command.ts")).runDoctor(io, options);
+    }) as unknown as Command;
 }
 
 function policyCommand(io: Io): Command {

@@ -28,14 +28,6 @@ export interface TokenListOptions {
 /** `rotated` and `renewed`: still good, but there is another in its place. */
 type State = "active" | "rotated" | "renewed" | "revoked" | "ended";
 
-/** A record as rotation and renewal leave it. */
-type Credential = CredentialRecord & {
-  /** Another was made in its place. */
-  readonly rotated?: boolean;
-  /** Serial number of the one in whose place it is. */
-  readonly renews?: string;
-};
-
 interface RiftRow {
   readonly name: string;
   readonly serial: string;
@@ -103,7 +95,7 @@ function nothingIn(io: Io, stateDir: string): Rows {
 }
 
 async function readRows(io: Io, stateDir: string, nowMs: number): Promise<Rows> {
-  const rifts: readonly Credential[] = await (await CredentialStore.open({ stateDir })).list();
+  const rifts = await (await CredentialStore.open({ stateDir })).list();
   const users = await (await UserTokenStore.open({ stateDir })).list();
   const seen = await RiftsSeen.open({ stateDir, clock: systemClock, log: warningsTo(io) });
   const connected = await connectedRifts(io, { stateDir });
@@ -132,7 +124,7 @@ async function readRows(io: Io, stateDir: string, nowMs: number): Promise<Rows> 
 }
 
 function riftState(
-  record: Credential,
+  record: CredentialRecord,
   renewed: ReadonlySet<string | undefined>,
   nowMs: number,
 ): State {

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 
 import { systemClock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
-import { encodeCredential } from "../identity/credential.ts";
+import { encodeCredential, rotateRiftCredential } from "../identity/credential.ts";
 import { type CredentialRecord, CredentialStore } from "../identity/credential_store.ts";
 import { openTunnelCa } from "../identity/tunnel_ca.ts";
 import { quotedName } from "../identity/user_name.ts";
@@ -12,7 +12,6 @@ import { pinoLogger } from "../runtime/pino_log.ts";
 import type { Io } from "./io.ts";
 import { loadFor } from "./key_option.ts";
 import { columns, timeOf } from "./report.ts";
-import { rotateRiftCredential } from "./rotate_credential.ts";
 import { type TokenOutputOptions, withTokenOutput } from "./token_output.ts";
 import { dialedAddress, distanceOf, durationOf, nearestHint, ttlOf } from "./token_values.ts";
 

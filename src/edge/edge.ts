@@ -97,6 +97,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     registry,
     rifts: options.rifts,
     sessions: new Set(),
+    refused: new Map(),
     clock,
     log,
   };
@@ -269,7 +270,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         )
       ),
       refused: Object.fromEntries(handler.refused),
-      refusedRifts: {},
+      refusedRifts: Object.fromEntries(sessions.refused),
     }),
     probe(name, signal) {
       const link = tunnels.has(name) ? registry.pick(name) : undefined;

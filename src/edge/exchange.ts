@@ -25,6 +25,7 @@ import type { Authenticated } from "../principal.ts";
 import { answerError, endAnswer } from "./answer.ts";
 import type { BodyWatch, WatchedBody } from "./body_watch.ts";
 import type { AnswerFilter, BodyPlan } from "./aware/answer_filter.ts";
+import { ChunkOverhead } from "./chunk_overhead.ts";
 import { corsHeaders } from "./cors.ts";
 import type { EdgeSettings, TunnelSettings } from "./edge_options.ts";
 import type { ErrorDetail } from "./error_response.ts";
@@ -50,7 +51,7 @@ export interface ExchangeStart {
   readonly settings: TunnelSettings;
   readonly connection: Connection;
   readonly head: RequestHead;
-  readonly body: "none" | "follows";
+  readonly body: "none" | "sized" | "chunked";
   /** The whole body, when it was read before. */
   readonly wholeBody?: Uint8Array | undefined;
   /** Takes out of the answer what the client may not see. */
@@ -89,6 +90,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   readonly client: Authenticated | undefined;
   progressAtMs: number | undefined = 0;
   receivedBytes = 0;
+  #overhead: ChunkOverhead | undefined;
   readonly #context: ExchangeContext;
   readonly #start: ExchangeStart;
   readonly #request: IncomingMessage;
@@ -140,6 +142,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     } catch (error) {
       return this.#fail(openFailure(error));
     }
+    if (waits === "for_continue") this.#response.writeContinue();
     if (this.#requestDone) {
       const { wholeBody } = this.#start;
       if (wholeBody === undefined) this.#stream.end(bytes);
@@ -152,22 +155,26 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       }
       return;
     }
+    if (body === "chunked") this.#overhead = new ChunkOverhead(this.#request);
     this.#stream.write(bytes);
     this.progressAtMs = this.#context.clock.now();
     this.#context.bodyWatch.add(this);
     this.#request.on("data", this.#onBody);
     this.#request.on("end", this.#onBodyEnd);
-    if (waits === "for_continue") this.#response.writeContinue();
   }
 
   // --- The request's body, from the client ---
 
   readonly #onBody = (chunk: Buffer): void => {
     this.receivedBytes += chunk.length;
-    if (this.receivedBytes > this.#context.limits.maxBodyBytes) {
+    const { maxBodyBytes } = this.#context.limits;
+    if (this.receivedBytes > maxBodyBytes) {
       this.#stopBody();
-      const detail = `the limit is ${this.#context.limits.maxBodyBytes} bytes`;
-      return this.#fail("BODY_TOO_LARGE", { detail });
+      return this.#fail("BODY_TOO_LARGE", { detail: `the limit is ${maxBodyBytes} bytes` });
+    }
+    if (this.#overhead?.isTooMuch(this.receivedBytes) === true) {
+      this.#stopBody();
+      return this.#fail("BODY_TOO_LARGE", { detail: "its chunks are mostly not content" });
     }
     if (this.#requestDone || this.#stream!.write(chunk)) {
       this.progressAtMs = this.#context.clock.now();

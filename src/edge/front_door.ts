@@ -16,6 +16,7 @@ import type { Route, Router } from "./router.ts";
 export interface IncomingHead {
   readonly method: string;
   readonly url: string;
+  readonly httpVersion: string;
   readonly rawHeaders: readonly string[];
   /** Is the peer a proxy of the operator? One that is listed may also name a user. */
   readonly peer: "stranger" | "proxy" | "listed_proxy";
@@ -28,8 +29,8 @@ export interface Admitted<T> {
   readonly what: "endpoint" | "well_known";
   readonly target: string;
   readonly headers: RequestHeaders;
-  /** Does a body follow? */
-  readonly body: "none" | "follows";
+  /** Does a body follow, and how is it framed? */
+  readonly body: "none" | "sized" | "chunked";
   /** Does the client wait for a 100 before it sends the body? */
   readonly waits: "no" | "for_continue";
 }
@@ -91,6 +92,9 @@ export class FrontDoor<T extends { readonly settings: TunnelSettings }> {
   /** In the order: is it HTTP we accept, is it for us, may this page ask, is it too big. */
   judge(head: IncomingHead): Verdict<T> {
     const { limits, router } = this.#rules;
+    if (head.httpVersion !== "1.1" && head.httpVersion !== "1.0") {
+      return refuse("BAD_REQUEST", "this version of HTTP is not supported");
+    }
     const headers = readRequestHeaders(head.rawHeaders, this.#headerRules[head.peer]);
     if (headers.count > limits.maxHeaders) {
       return refuse("HEADERS_TOO_LARGE", `the limit is ${limits.maxHeaders} headers`);
@@ -133,13 +137,13 @@ export class FrontDoor<T extends { readonly settings: TunnelSettings }> {
     if (!methods.has(head.method)) {
       return { ...refuse<T>("METHOD_REFUSED"), allow: [...methods].join(", ") };
     }
-    const broken = framing<T>(headers, this.#rules.limits.maxBodyBytes);
+    const broken = framing<T>(headers, head.httpVersion, this.#rules.limits.maxBodyBytes);
     if (broken !== undefined) return broken;
     if (what === "metadata") return { kind: "metadata", tunnel, origin };
     if (settings.auth === "edge" && hasQueryToken(route.target)) {
       return refuse("BAD_REQUEST", "a token belongs in Authorization, never in the URL");
     }
-    const body = hasBody(headers) ? "follows" : "none";
+    const body = bodyOf(headers);
     return {
       kind: "admitted",
       tunnel,
@@ -147,7 +151,9 @@ export class FrontDoor<T extends { readonly settings: TunnelSettings }> {
       target: route.target,
       headers,
       body,
-      waits: headers.expect !== undefined && body === "follows" ? "for_continue" : "no",
+      // RFC 9110, 10.1.1: from an HTTP/1.0 client the expectation is ignored. Without a body node
+      // still wants it said, or closes behind the answer.
+      waits: headers.expect !== undefined && head.httpVersion === "1.1" ? "for_continue" : "no",
     };
   }
 }
@@ -170,7 +176,11 @@ function pageOf(
 }
 
 /** What is wrong with how the message is framed, if anything. */
-function framing<T>(headers: RequestHeaders, maxBodyBytes: number): Refused<T> | undefined {
+function framing<T>(
+  headers: RequestHeaders,
+  httpVersion: string,
+  maxBodyBytes: number,
+): Refused<T> | undefined {
   const { contentLength, transferEncoding, duplicate, expect, upgrade } = headers;
   if (duplicate !== undefined) return refuse("BAD_REQUEST", "a header is there twice");
   if (expect !== undefined && expect.toLowerCase() !== "100-continue") {
@@ -182,7 +192,9 @@ function framing<T>(headers: RequestHeaders, maxBodyBytes: number): Refused<T> |
     return refuse("BAD_REQUEST", "upgrades are not supported");
   }
   // The parser has already refused both together and lengths that are not numbers.
-  if (transferEncoding !== undefined && transferEncoding.toLowerCase() !== "chunked") {
+  // In HTTP/1.0 there is none, and who sends one is faulty or up to something (RFC 9112, 6.1).
+  const isChunked = transferEncoding?.toLowerCase() === "chunked" && httpVersion === "1.1";
+  if (transferEncoding !== undefined && !isChunked) {
     return refuse("BAD_REQUEST", "this transfer coding is not supported");
   }
   if (contentLength !== undefined && Number(contentLength) > maxBodyBytes) {
@@ -211,9 +223,11 @@ function hasQueryToken(target: string): boolean {
   );
 }
 
-function hasBody(headers: RequestHeaders): boolean {
-  return headers.transferEncoding !== undefined ||
-    (headers.contentLength !== undefined && Number(headers.contentLength) > 0);
+function bodyOf(headers: RequestHeaders): "none" | "sized" | "chunked" {
+  if (headers.transferEncoding !== undefined) return "chunked";
+  return headers.contentLength !== undefined && Number(headers.contentLength) > 0
+    ? "sized"
+    : "none";
 }
 
 function refuse<T>(code: ErrorCode, detail?: string): Refused<T> {

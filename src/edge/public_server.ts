@@ -18,15 +18,21 @@ import {
   CLIENT_KEEP_ALIVE_MS,
   CLIENT_SOCKET_BUFFER_BYTES,
   LINGER_MS,
-  MAX_REQUEST_HEAD_BYTES,
   SPARE_CLIENT_SOCKETS,
 } from "../limits.ts";
+import { endsWith, isBehindEnd } from "./answer.ts";
 import { addressGroup, peerAddress, type ProxyTrust } from "./client_address.ts";
 import type { EdgeSettings, PublicTls } from "./edge_options.ts";
 import { rawErrorResponse } from "./error_response.ts";
 
 /** Why a socket is one too many. */
 export type Surplus = "TOO_MANY_CONNECTIONS" | "TOO_MANY_FROM_ADDRESS";
+
+interface NewestRequest {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly before: ServerResponse | undefined;
+}
 
 /** What the listener is made from. */
 export interface PublicServerOptions {
@@ -51,6 +57,8 @@ export class PublicServer {
   readonly #clock: Clock;
   readonly #onUnparsed: PublicServerOptions["onUnparsed"];
   readonly #surplus = new WeakMap<Socket, Surplus>();
+  /** The newest request of each socket, and the answer before its own. */
+  readonly #newest = new WeakMap<object, NewestRequest>();
   readonly #perAddress = new Map<string, number>();
   #config: EdgeSettings;
   #trust: ProxyTrust;
@@ -65,8 +73,20 @@ export class PublicServer {
     this.#onUnparsed = options.onUnparsed;
     this.#clientCaPem = options.tls?.clientCaPem;
     const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-      const surplus = this.#surplus.get(request.socket);
-      if (surplus !== undefined) response.setHeader("Connection", "close");
+      const { socket } = request;
+      if (isBehindEnd(request)) {
+        // No answer: it would never arrive. The connection is on its way down.
+        request.on("error", ignore);
+        response.on("error", ignore);
+        request.resume();
+        return;
+      }
+      this.#newest.set(socket, { request, response, before: this.#newest.get(socket)?.response });
+      const surplus = this.#surplus.get(socket);
+      if (surplus !== undefined) {
+        response.setHeader("Connection", "close");
+        endsWith(request);
+      }
       options.onRequest(request, response, surplus);
     };
     this.#server = makeServer(options.config, options.tls, onRequest);
@@ -105,6 +125,9 @@ export class PublicServer {
   useSettings(config: EdgeSettings, trust: ProxyTrust): void {
     this.#config = config;
     this.#trust = trust;
+    // Node reads it for each connection, though its types do not tell. A runtime that does not still
+    // has the front door, which counts for itself.
+    (this.#server as { maxHeaderSize?: number }).maxHeaderSize = config.maxHeaderBytes;
     this.#server.headersTimeout = config.headerTimeoutMs;
     this.#server.maxConnections = config.maxConnections + SPARE_CLIENT_SOCKETS;
   }
@@ -199,13 +222,25 @@ export class PublicServer {
     }
   };
 
-  /** Writes an answer to a bare socket and gives the client the time to read it. */
+  /**
+   * Is no other answer open on this socket? One that is written before or into it would be taken for
+   * it. A request whose body is broken may be answered as itself.
+   */
+  #mayAnswer(socket: Duplex): boolean {
+    const newest = this.#newest.get(socket);
+    if (newest === undefined || newest.response.writableFinished) return true;
+    const isAlone = newest.before === undefined || newest.before.writableFinished;
+    return isAlone && !newest.request.complete && !newest.response.headersSent;
+  }
+
+  /** Writes an answer to a bare socket, when it may, and gives the client the time to read it. */
   #end(socket: Duplex, code: ErrorCode, detail?: string): void {
     socket.on("error", ignore);
     if (socket.writableEnded) return;
     this.#onUnparsed(code);
     const allow = code === "METHOD_REFUSED" ? "" : undefined;
-    socket.end(rawErrorResponse(code, { detail, allow }));
+    if (this.#mayAnswer(socket)) socket.end(rawErrorResponse(code, { detail, allow }));
+    else socket.end();
     socket.resume();
     const timer = this.#clock.setTimer(LINGER_MS, () => socket.destroy(), "no");
     socket.on("close", () => timer.cancel());
@@ -219,8 +254,7 @@ function makeServer(
 ): Server {
   const serverOptions: ServerOptions = {
     insecureHTTPParser: false,
-    // The most that can be configured: the limit in force may change, and the front door keeps it.
-    maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
+    maxHeaderSize: config.maxHeaderBytes,
     headersTimeout: config.headerTimeoutMs,
     // Bodies have their own timer, by progress (BodyWatch): long uploads are fine.
     requestTimeout: 0,

@@ -89,6 +89,7 @@ export class RequestHandler {
     const verdict = frontDoor.judge({
       method: request.method ?? "",
       url: request.url ?? "",
+      httpVersion: request.httpVersion,
       rawHeaders: request.rawHeaders,
       peer: trust.isListed(peer) ? "listed_proxy" : trust.trusts(peer) ? "proxy" : "stranger",
     });
@@ -222,7 +223,7 @@ export class RequestHandler {
       body: verdict.body,
       wholeBody: judged?.body,
       filter: judged?.filter,
-      waits: verdict.waits,
+      waits: judged === undefined ? verdict.waits : "no",
       client,
       origin: headers.origin,
       head: {

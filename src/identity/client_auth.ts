@@ -146,7 +146,9 @@ class ProofCheck implements ClientAuth {
       outcome: "authenticated",
       principal: { user, groups, how: "user_token" },
       validUntilMs,
-      stillValid: () => this.#userTokens.isActive(id, this.#clock.wallNow()),
+      // Revoked or not; what has ended has a grace, which the edge counts by validUntilMs.
+      stillValid: () =>
+        this.#userTokens.isActive(id, Math.min(this.#clock.wallNow(), validUntilMs - 1)),
     };
   }
 

@@ -36,6 +36,7 @@ export class Exposures {
   readonly #tunnels = new Map<string, Exposure>();
   /** One pool per origin: two tunnels to the same server share connections. */
   readonly #upstreams = new Map<string, Upstream>();
+  #hasServed = false;
 
   /** @throws {TunnelError} `CONFIG_INVALID` for an upstream that is not a usable URL. */
   constructor(options: ExposuresOptions) {
@@ -65,8 +66,12 @@ export class Exposures {
       .map(claimOf);
   }
 
-  /** The reason, once every tunnel was refused for good. */
+  /**
+   * The reason, once every tunnel was refused for good. Not after one was served: then the edge's
+   * configuration has changed, and may change back.
+   */
   get allRefused(): string | undefined {
+    if (this.#hasServed) return undefined;
     const tunnels = [...this.#tunnels.values()];
     if (tunnels.some((tunnel) => tunnel.refused === undefined)) return undefined;
     return tunnels[0]?.refused;
@@ -76,6 +81,21 @@ export class Exposures {
   refuse(refusal: Refusal): void {
     const tunnel = refusal.tunnel === undefined ? undefined : this.#tunnels.get(refusal.tunnel);
     if (tunnel !== undefined && refusal.retryAfterMs === undefined) tunnel.refused = refusal.reason;
+  }
+
+  /** The edge has taken tunnels, perhaps after it refused them. */
+  grant(tunnels: readonly string[]): void {
+    for (const name of tunnels) {
+      const tunnel = this.#tunnels.get(name);
+      if (tunnel === undefined) continue;
+      tunnel.refused = undefined;
+      this.#hasServed = true;
+    }
+  }
+
+  /** A new connection asks for everything again: the edge may have another configuration. */
+  forgetRefusals(): void {
+    for (const tunnel of this.#tunnels.values()) tunnel.refused = undefined;
   }
 
   /** Probes every upstream once, then goes on in the background with those that do not answer. */

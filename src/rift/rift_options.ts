@@ -16,6 +16,14 @@ export interface Expose {
   readonly authorization?: Secret | undefined;
 }
 
+/** A new certificate of this rift and its key, PEM; the key in PKCS #8. */
+export interface RenewedMaterial {
+  readonly certPem: string;
+  readonly keyPem: string;
+  /** Wall clock, ms. */
+  readonly expiresAtMs: number;
+}
+
 /** What a rift is doing. */
 export type RiftState = "connecting" | "connected" | "waiting" | "closed";
 
@@ -26,6 +34,7 @@ export interface RiftOptions {
   readonly address: { readonly host: string; readonly port: number };
   /** The name in the edge's certificate. */
   readonly serverName: string;
+  /** The credential. Its name and lifetime are read from its certificate. */
   readonly tls: TlsMaterial;
   readonly exposes: readonly Expose[];
   readonly clock: Clock;
@@ -45,6 +54,11 @@ export interface RiftOptions {
   readonly connectionStreams?: number | undefined;
   /** Between 0 and 1; for the spread of retries. */
   readonly random?: (() => number) | undefined;
+  /**
+   * The credential was renewed: keep this in place of the certificate and key of `tls`. The rift
+   * itself uses it from now on; what this throws is logged.
+   */
+  readonly onRenewed?: ((material: RenewedMaterial) => void | Promise<void>) | undefined;
   readonly onState?: ((state: RiftState, detail: string) => void) | undefined;
 }
 

@@ -45,8 +45,8 @@ export interface AwareArrival {
   readonly request: IncomingMessage;
   readonly tunnel: ServedTunnel;
   readonly client: Authenticated;
-  /** Does a body follow? */
-  readonly body: "none" | "follows";
+  /** Does a body follow, and how is it framed? */
+  readonly body: "none" | "sized" | "chunked";
 }
 
 /** A request that may go on. */
@@ -84,6 +84,7 @@ export class AwareDoor {
     const { budget, bodyWatch, clock, maxBodyBytes } = this.#options;
     collectBody({
       request: arrival.request,
+      framing: arrival.body,
       maxBytes: maxBodyBytes(),
       budget,
       watch: bodyWatch,

@@ -7,11 +7,13 @@ import type { Socket } from "node:net";
 import type { Clock } from "../../clock.ts";
 import type { ErrorCode } from "../../errors.ts";
 import type { BodyWatch, WatchedBody } from "../body_watch.ts";
+import { ChunkOverhead } from "../chunk_overhead.ts";
 import { type ByteBudget, HeldBody } from "./byte_budget.ts";
 
 /** How to read it. */
 export interface CollectOptions {
   readonly request: IncomingMessage;
+  readonly framing: "sized" | "chunked";
   readonly maxBytes: number;
   readonly budget: ByteBudget;
   readonly watch: BodyWatch;
@@ -38,6 +40,7 @@ class Collector implements WatchedBody {
   readonly #options: CollectOptions;
   readonly #held: HeldBody;
   readonly #socket: Socket;
+  readonly #overhead: ChunkOverhead | undefined;
   #over = false;
 
   constructor(options: CollectOptions) {
@@ -46,6 +49,7 @@ class Collector implements WatchedBody {
     this.progressAtMs = options.clock.now();
     const { request, watch } = options;
     this.#socket = request.socket;
+    this.#overhead = options.framing === "chunked" ? new ChunkOverhead(request) : undefined;
     request.on("error", ignore);
     request.on("data", this.#onData);
     request.on("end", this.#onEnd);
@@ -56,6 +60,9 @@ class Collector implements WatchedBody {
   readonly #onData = (chunk: Buffer): void => {
     this.receivedBytes += chunk.length;
     this.progressAtMs = this.#options.clock.now();
+    if (this.#overhead?.isTooMuch(this.receivedBytes) === true) {
+      return this.#settle("BODY_TOO_LARGE");
+    }
     switch (this.#held.add(chunk)) {
       case "taken":
         return;

@@ -28,6 +28,7 @@ const COMMANDS = [
   ["token", "rotate"],
   ["config"],
   ["config", "check"],
+  ["doctor"],
 ];
 
 const folder = mkdtempSync(join(tmpdir(), "mcptun-test-"));

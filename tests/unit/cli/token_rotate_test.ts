@@ -7,12 +7,8 @@ import { Writable } from "node:stream";
 import { test, type TestContext } from "node:test";
 
 import { decodeCredential } from "../../../src/identity/credential.ts";
-import { CredentialStore } from "../../../src/identity/credential_store.ts";
 import { runIn, type RunResult } from "../../support/run_cli.ts";
 
-const needsRotation = "rotate" in CredentialStore.prototype
-  ? {}
-  : { skip: "the store cannot rotate yet" };
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const ISSUE = ["token", "issue", "--tunnels", "code,wiki-*", "--rift", "laptop", "--ttl", "30d"];
@@ -20,7 +16,6 @@ const ROTATE = ["token", "rotate", "laptop"];
 
 test(
   "rotate prints a new credential of the same name, and the old one ends a day later",
-  needsRotation,
   async (t) => {
     const { run } = place(t);
     const old = decodeCredential((await run(...ISSUE)).stdout);
@@ -54,7 +49,6 @@ test(
 
 test(
   "rotate --json is one line with both ends, --out a private file, --ttl and --overlap count",
-  needsRotation,
   async (t) => {
     const { run, folder } = place(t);
     const old = decodeCredential((await run(...ISSUE)).stdout);
@@ -85,7 +79,7 @@ test(
   },
 );
 
-test("revoke after rotate ends both credentials", needsRotation, async (t) => {
+test("revoke after rotate ends both credentials", async (t) => {
   const { run } = place(t);
   await run(...ISSUE);
   await run(...ROTATE);
@@ -100,7 +94,6 @@ test("revoke after rotate ends both credentials", needsRotation, async (t) => {
 
 test(
   "rotate says what is lost when the new credential could not be printed",
-  needsRotation,
   async (t) => {
     const { run, runTo } = place(t);
     await run(...ISSUE);
@@ -122,7 +115,7 @@ test(
   },
 );
 
-test("rotate changes nothing when the file is there already", needsRotation, async (t) => {
+test("rotate changes nothing when the file is there already", async (t) => {
   const { run, folder } = place(t);
   await run(...ISSUE);
   writeFileSync(join(folder, "taken"), "mine");

@@ -78,6 +78,7 @@ async function setUp(): Promise<
       mayClaim: () => true,
     }),
     sessions: new Set(),
+    refused: new Map(),
     clock,
     log: silentLogger,
   };
