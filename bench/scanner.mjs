@@ -84,7 +84,10 @@ console.log(format([
 
 if (flags.keep) {
   const startedAt = new Date().toISOString();
-  const file = new URL(`bench/results/scanner-${startedAt.slice(0, 16).replace(":", "")}.json`, root);
+  const file = new URL(
+    `bench/results/scanner-${startedAt.slice(0, 16).replace(":", "")}.json`,
+    root,
+  );
   const results = {
     command: `node bench/scanner.mjs --rounds ${flags.rounds}`,
     startedAt,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_TARGET_CHARS, MAX_TARGETS } from "../limits.ts";
 import type { JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
 import { methodRow } from "./methods.ts";
@@ -94,7 +95,7 @@ export function readClientMessage(
   if (row !== undefined && row.kind !== kind) {
     return invalid(`"${method}" must ${row.kind === "request" ? "" : "not "}have an "id"`);
   }
-  const named = readNamed({ document, params, method, row });
+  const named = withinBounds(readNamed({ document, params, method, row }));
   if (typeof named === "string") return { code: -32602, message: named, id: shownId };
   const meta = document.member(params, "_meta");
   return {
@@ -178,6 +179,16 @@ function readNamed({ document, params, method, row }: Source): Named | string {
     case "subscriptions":
       return readSubscriptions(document, params);
   }
+}
+
+function withinBounds(named: Named | string): Named | string {
+  if (typeof named === "string") return named;
+  const targets = named.targets ?? [];
+  if (targets.length > MAX_TARGETS) {
+    return `A message must not name more than ${MAX_TARGETS} things`;
+  }
+  const isLong = targets.some(({ name }) => name.length > MAX_TARGET_CHARS);
+  return isLong ? `A name must not be longer than ${MAX_TARGET_CHARS} characters` : named;
 }
 
 function readCompletion(document: JsonDocument, params: number): Named | string {

@@ -10,7 +10,7 @@
 
 import type { Buffer } from "node:buffer";
 
-import { MAX_ANSWER_MEMBERS } from "../limits.ts";
+import { MAX_ANSWER_MEMBERS, MAX_TARGET_CHARS } from "../limits.ts";
 import type { TargetKind } from "./client_message.ts";
 import type { JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
@@ -53,7 +53,11 @@ export type Filtered =
   | { readonly outcome: "refused"; readonly reason: string; readonly offset: number };
 
 /** Filters one message, or a batch of the legacy era. Never throws. */
-export function filterMessage(bytes: Uint8Array, options: FilterOptions): Filtered {
+export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered {
+  // No client may ask for a longer name, so none may be shown one.
+  const allow: FilterOptions["allow"] = (kind, name) =>
+    name.length <= MAX_TARGET_CHARS && given.allow(kind, name);
+  const options = { ...given, allow };
   const scan = scanJson(bytes, {
     shape: ANSWER_SHAPE,
     maxBytes: options.maxBytes,
