@@ -6,21 +6,13 @@
 
 import { Buffer } from "node:buffer";
 
-export const QUOTE = 0x22;
-export const BACKSLASH = 0x5c;
-export const COMMA = 0x2c;
-export const COLON = 0x3a;
-export const MINUS = 0x2d;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const MINUS = 0x2d;
 const PLUS = 0x2b;
 const DOT = 0x2e;
-export const ZERO = 0x30;
-export const NINE = 0x39;
-export const OPEN_BRACE = 0x7b;
-export const CLOSE_BRACE = 0x7d;
-export const OPEN_BRACKET = 0x5b;
-export const CLOSE_BRACKET = 0x5d;
-export const LETTER_N = 0x6e;
-export const LETTER_T = 0x74;
+const ZERO = 0x30;
+const NINE = 0x39;
 const LETTER_U = 0x75;
 
 /** Bytes at which a string's plain run ends: quote, backslash, controls. */
