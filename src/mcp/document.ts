@@ -128,8 +128,9 @@ export class JsonDocument {
     return escaped === 0 ? text : JSON.parse(`"${text}"`) as string;
   }
 
-  /** The source text of a value. */
+  /** The source text of a value; empty for `NONE`. */
   text(node: number): string {
+    if (node < 0) return "";
     return this.bytes.toString("utf8", this.start(node), this.end(node));
   }
 

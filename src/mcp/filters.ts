@@ -128,7 +128,14 @@ function judgeMessage(
     return new FilterRefusal("wrong_id", offset);
   }
   const response = { kind: "response", method: undefined, id, verdict: "pass" } as const;
-  if (result === NONE) return { ...response, taskId: undefined };
+  if (result === NONE) {
+    // 2025-11-25 asks for a URL elicitation by an error.
+    const asks = document.text(document.member(error, "code")) === URL_ELICITATION_REQUIRED;
+    if (asks && !options.families.includes("elicitation")) {
+      return new FilterRefusal("family", offset);
+    }
+    return { ...response, taskId: undefined };
+  }
   const problem = filterResult({ document, result, options, findings, ownList: ownList(options) });
   if (problem !== undefined) return problem;
   const task = document.member(document.member(result, "task"), "taskId");
@@ -230,3 +237,5 @@ function filterAcknowledged(
 function refused({ reason, offset }: FilterRefusal): Filtered {
   return { outcome: "refused", reason, offset };
 }
+
+const URL_ELICITATION_REQUIRED = "-32042";
