@@ -74,9 +74,9 @@ export function readClientMessage(
   const invalid = (message: string): MessageProblem => ({ code: -32600, message, id: shownId });
 
   if (document.kind(node) !== "object") return invalid("A message must be an object");
-  if (document.string(member("jsonrpc")) !== "2.0") return invalid('"jsonrpc" must be "2.0"');
+  if (!document.is(member("jsonrpc"), "2.0")) return invalid('"jsonrpc" must be "2.0"');
   if (idNode !== NONE && id === undefined) return invalid('"id" must be a string or an integer');
-  const isAnswer = [member("result"), member("error")].filter((part) => part !== NONE).length;
+  const isAnswer = (member("result") === NONE ? 0 : 1) + (member("error") === NONE ? 0 : 1);
   if (member("method") === NONE) {
     if (isAnswer !== 1 || id === undefined || member("params") !== NONE) {
       return invalid("A message must be one request, notification or response");
@@ -98,19 +98,22 @@ export function readClientMessage(
   const named = withinBounds(readNamed({ document, params, method, row }));
   if (typeof named === "string") return { code: -32602, message: named, id: shownId };
   const meta = document.member(params, "_meta");
+  const cancels = method === "notifications/cancelled"
+    ? document.member(params, "requestId")
+    : NONE;
   return {
-    ...EMPTY,
     kind,
     method,
     row,
+    targets: named.targets ?? [],
     id,
-    node,
-    ...named,
     progressToken: readRpcId(document, document.member(meta, "progressToken")),
-    cancels: method === "notifications/cancelled"
-      ? readRpcId(document, document.member(params, "requestId"))
-      : undefined,
+    cancels: readRpcId(document, cancels),
+    switches: named.switches ?? [],
     asksForTask: method === "tools/call" && document.member(params, "task") !== NONE,
+    completion: named.completion,
+    mirroredName: named.mirroredName,
+    node,
   };
 }
 

@@ -105,7 +105,7 @@ function judgeMessage(
 ): ServerMessage | FilterRefusal {
   const offset = document.start(node);
   const member = (name: string): number => document.member(node, name);
-  if (document.string(member("jsonrpc")) !== "2.0") return new FilterRefusal("message", offset);
+  if (!document.is(member("jsonrpc"), "2.0")) return new FilterRefusal("message", offset);
   const idNode = member("id");
   const id = readRpcId(document, idNode);
   const result = member("result");
