@@ -276,8 +276,14 @@ export const MAX_JSON_DEPTH = 64;
 export const MAX_REQUEST_MEMBERS = 65_536;
 /** The same in one message of a server: 10,000 tools with 100 members in each schema. */
 export const MAX_ANSWER_MEMBERS = 1_048_576;
+/** Members of one object of the protocol itself, such as `params` and `_meta`: the largest has 17 of its own. */
+export const MAX_PROTOCOL_MEMBERS = 256;
 /** Member names of one object that are compared one by one; above it a set is faster. */
 export const MAX_COMPARED_NAMES = 16;
+/** Things one message may name, each of which is judged: resources of one subscription. */
+export const MAX_TARGETS = 1_024;
+/** Longest tool name, prompt name, task id or resource URI, characters: the modern era has it in a header, whose section is shorter. */
+export const MAX_NAMED_CHARS = 16_384;
 /** Longest JSON text of a request id, bytes: ids are echoed and remembered. */
 export const MAX_RPC_ID_BYTES = 512;
 /** Elements of one JSON-RPC batch. */

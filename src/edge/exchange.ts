@@ -129,7 +129,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   }
 
   open(): void {
-    const { connection, head, waits } = this.#start;
+    const { connection, head, body, waits } = this.#start;
     this.#request.on("error", ignore);
     this.#response.on("error", ignore);
     this.#response.on("close", this.#onClose);

@@ -309,15 +309,13 @@ function stripped(headers: McpHeaders, era: Era, httpMethod: string): string[] {
   return strip;
 }
 
-function metaMember(document: JsonDocument, message: ClientMessage, name: string): number {
+function metaMember(document: JsonDocument, message: ClientMessage, name: MetaName): number {
   const meta = document.member(document.member(message.node, "params"), "_meta");
-  return document.member(meta, `io.modelcontextprotocol/${name}`);
+  return document.member(meta, META_NAMES[name]);
 }
 
 function hasModernMeta(document: JsonDocument, message: ClientMessage): boolean {
-  return ["protocolVersion", "clientCapabilities", "clientInfo", "logLevel"].some((name) =>
-    metaMember(document, message, name) !== NONE
-  );
+  return MODERN_NAMES.some((name) => metaMember(document, message, name) !== NONE);
 }
 
 function unsupported(requested: string, id: string): Refusal {
@@ -334,6 +332,14 @@ function refuse(
   return { outcome: "refused", httpStatus, code: CODES[reason] ?? -32700, message, id, reason };
 }
 
+type MetaName = keyof typeof META_NAMES;
+const META_NAMES = {
+  protocolVersion: "io.modelcontextprotocol/protocolVersion",
+  clientCapabilities: "io.modelcontextprotocol/clientCapabilities",
+  clientInfo: "io.modelcontextprotocol/clientInfo",
+  logLevel: "io.modelcontextprotocol/logLevel",
+} as const;
+const MODERN_NAMES = Object.keys(META_NAMES) as MetaName[];
 const MODERN_META = "The body is of a newer version than its header says";
 const STATUS: Partial<Record<RefusalReason, Refusal["httpStatus"]>> = {
   http_method: 405,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_NAMED_CHARS, MAX_TARGETS } from "../limits.ts";
 import type { JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
 import { methodRow } from "./methods.ts";
@@ -73,9 +74,9 @@ export function readClientMessage(
   const invalid = (message: string): MessageProblem => ({ code: -32600, message, id: shownId });
 
   if (document.kind(node) !== "object") return invalid("A message must be an object");
-  if (document.string(member("jsonrpc")) !== "2.0") return invalid('"jsonrpc" must be "2.0"');
+  if (!document.is(member("jsonrpc"), "2.0")) return invalid('"jsonrpc" must be "2.0"');
   if (idNode !== NONE && id === undefined) return invalid('"id" must be a string or an integer');
-  const isAnswer = [member("result"), member("error")].filter((part) => part !== NONE).length;
+  const isAnswer = (member("result") === NONE ? 0 : 1) + (member("error") === NONE ? 0 : 1);
   if (member("method") === NONE) {
     if (isAnswer !== 1 || id === undefined || member("params") !== NONE) {
       return invalid("A message must be one request, notification or response");
@@ -94,22 +95,25 @@ export function readClientMessage(
   if (row !== undefined && row.kind !== kind) {
     return invalid(`"${method}" must ${row.kind === "request" ? "" : "not "}have an "id"`);
   }
-  const named = readNamed({ document, params, method, row });
+  const named = withinBounds(readNamed({ document, params, method, row }));
   if (typeof named === "string") return { code: -32602, message: named, id: shownId };
   const meta = document.member(params, "_meta");
+  const cancels = method === "notifications/cancelled"
+    ? document.member(params, "requestId")
+    : NONE;
   return {
-    ...EMPTY,
     kind,
     method,
     row,
+    targets: named.targets ?? [],
     id,
-    node,
-    ...named,
     progressToken: readRpcId(document, document.member(meta, "progressToken")),
-    cancels: method === "notifications/cancelled"
-      ? readRpcId(document, document.member(params, "requestId"))
-      : undefined,
+    cancels: readRpcId(document, cancels),
+    switches: named.switches ?? [],
     asksForTask: method === "tools/call" && document.member(params, "task") !== NONE,
+    completion: named.completion,
+    mirroredName: named.mirroredName,
+    node,
   };
 }
 
@@ -178,6 +182,16 @@ function readNamed({ document, params, method, row }: Source): Named | string {
     case "subscriptions":
       return readSubscriptions(document, params);
   }
+}
+
+function withinBounds(named: Named | string): Named | string {
+  if (typeof named === "string") return named;
+  const targets = named.targets ?? [];
+  if (targets.length > MAX_TARGETS) {
+    return `A message must not name more than ${MAX_TARGETS} things`;
+  }
+  const isLong = targets.some(({ name }) => name.length > MAX_NAMED_CHARS);
+  return isLong ? `A name must not be longer than ${MAX_NAMED_CHARS} characters` : named;
 }
 
 function readCompletion(document: JsonDocument, params: number): Named | string {

@@ -128,8 +128,9 @@ export class JsonDocument {
     return escaped === 0 ? text : JSON.parse(`"${text}"`) as string;
   }
 
-  /** The source text of a value. */
+  /** The source text of a value; empty for `NONE`. */
   text(node: number): string {
+    if (node < 0) return "";
     return this.bytes.toString("utf8", this.start(node), this.end(node));
   }
 
@@ -141,12 +142,25 @@ export class JsonDocument {
     return escaped === 0 ? text : JSON.parse(`"${text}"`) as string;
   }
 
+  /** Is the value the string `text` (ASCII)? */
+  is(node: number, text: string): boolean {
+    if (this.kind(node) !== "string") return false;
+    if ((this.#nodes[node + NODE.flags]! & NODE.valueEscaped) !== 0) {
+      return this.string(node) === text;
+    }
+    return this.#hasBytes(this.start(node) + 1, this.end(node) - 1, text);
+  }
+
   #isNamed(node: number, name: string): boolean {
     if ((this.#nodes[node + NODE.flags]! & NODE.nameEscaped) !== 0) return this.name(node) === name;
     const start = this.#nodes[node + NODE.nameStart]!;
-    if (this.#nodes[node + NODE.nameEnd]! - start !== name.length) return false;
-    for (let index = 0; index < name.length; index++) {
-      if (this.bytes[start + index] !== name.charCodeAt(index)) return false;
+    return this.#hasBytes(start, this.#nodes[node + NODE.nameEnd]!, name);
+  }
+
+  #hasBytes(start: number, end: number, text: string): boolean {
+    if (end - start !== text.length) return false;
+    for (let index = 0; index < text.length; index++) {
+      if (this.bytes[start + index] !== text.charCodeAt(index)) return false;
     }
     return true;
   }

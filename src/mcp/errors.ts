@@ -48,6 +48,26 @@ export function denialAnswer(denial: Denial): RpcAnswer {
   );
 }
 
+/**
+ * The answer to a batch of which something was denied: nothing of it is executed, and each request
+ * gets an error. `undefined` is a message that was not denied itself.
+ */
+export function batchDenialAnswer(
+  messages: readonly { readonly message: Denial["message"]; readonly denial: Denial | undefined }[],
+): RpcAnswer {
+  const errors = messages.flatMap(({ message, denial }) => {
+    if (message.kind !== "request") return [];
+    if (denial !== undefined) return [denialAnswer(denial).body.toString()];
+    const text = "Not executed, because another message of the batch was not accepted";
+    return [rpcError({ id: message.id?.raw ?? "null", code: -32600, message: text }).toString()];
+  });
+  // Notifications alone: there is nobody to answer.
+  if (errors.length === 0) {
+    return answer(403, rpcError({ id: undefined, code: -32600, message: "Not accepted" }));
+  }
+  return answer(200, Buffer.from(`[${errors.join(",")}]`));
+}
+
 /** The answer to a request that was refused before policy. */
 export function refusalAnswer(refusal: Refusal): RpcAnswer {
   const { httpStatus, id, code, message, data } = refusal;

@@ -10,7 +10,7 @@
 
 import type { Buffer } from "node:buffer";
 
-import { MAX_ANSWER_MEMBERS } from "../limits.ts";
+import { MAX_ANSWER_MEMBERS, MAX_NAMED_CHARS } from "../limits.ts";
 import type { TargetKind } from "./client_message.ts";
 import type { JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
@@ -53,7 +53,11 @@ export type Filtered =
   | { readonly outcome: "refused"; readonly reason: string; readonly offset: number };
 
 /** Filters one message, or a batch of the legacy era. Never throws. */
-export function filterMessage(bytes: Uint8Array, options: FilterOptions): Filtered {
+export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered {
+  // No client may ask for a longer name, so none may be shown one.
+  const allow: FilterOptions["allow"] = (kind, name) =>
+    name.length <= MAX_NAMED_CHARS && given.allow(kind, name);
+  const options = { ...given, allow };
   const scan = scanJson(bytes, {
     shape: ANSWER_SHAPE,
     maxBytes: options.maxBytes,
@@ -101,7 +105,7 @@ function judgeMessage(
 ): ServerMessage | FilterRefusal {
   const offset = document.start(node);
   const member = (name: string): number => document.member(node, name);
-  if (document.string(member("jsonrpc")) !== "2.0") return new FilterRefusal("message", offset);
+  if (!document.is(member("jsonrpc"), "2.0")) return new FilterRefusal("message", offset);
   const idNode = member("id");
   const id = readRpcId(document, idNode);
   const result = member("result");
@@ -124,7 +128,14 @@ function judgeMessage(
     return new FilterRefusal("wrong_id", offset);
   }
   const response = { kind: "response", method: undefined, id, verdict: "pass" } as const;
-  if (result === NONE) return { ...response, taskId: undefined };
+  if (result === NONE) {
+    // 2025-11-25 asks for a URL elicitation by an error.
+    const asks = document.text(document.member(error, "code")) === URL_ELICITATION_REQUIRED;
+    if (asks && !options.families.includes("elicitation")) {
+      return new FilterRefusal("family", offset);
+    }
+    return { ...response, taskId: undefined };
+  }
   const problem = filterResult({ document, result, options, findings, ownList: ownList(options) });
   if (problem !== undefined) return problem;
   const task = document.member(document.member(result, "task"), "taskId");
@@ -226,3 +237,5 @@ function filterAcknowledged(
 function refused({ reason, offset }: FilterRefusal): Filtered {
   return { outcome: "refused", reason, offset };
 }
+
+const URL_ELICITATION_REQUIRED = "-32042";

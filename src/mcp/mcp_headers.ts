@@ -45,9 +45,10 @@ export function readMcpHeaders(rawHeaders: readonly string[]): McpHeaders | Head
     if (found.has(name)) {
       const isMcp = name.startsWith("mcp-");
       const message = `The header "${name}" is there twice`;
-      return isMcp ? mismatch(message) : { httpStatus: 415, mismatch: false, message };
+      const httpStatus = name.startsWith("content-") ? 415 : 400;
+      return isMcp ? mismatch(message) : { httpStatus, mismatch: false, message };
     }
-    const value = rawHeaders[index + 1]!.replace(/^[\t ]+|[\t ]+$/g, "");
+    const value = trimmed(rawHeaders[index + 1]!);
     if (name.startsWith("mcp-") && !VISIBLE.test(value)) {
       return mismatch(`The header "${name}" has a character that is not allowed`);
     }
@@ -144,6 +145,19 @@ const SENTINEL_START = "=?base64?";
 const SENTINEL_END = "?=";
 /** The type in any case, and no parameter but one charset of UTF-8. */
 const JSON_TYPE = /^application\/json[\t ]*(?:;[\t ]*charset=(?:utf-8|utf8|"utf-8")[\t ]*)?;?$/i;
+
+/** Without tabs and spaces around it. No pattern: one for the end takes quadratic time. */
+function trimmed(value: string): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && isBlank(value.charCodeAt(start))) start++;
+  while (end > start && isBlank(value.charCodeAt(end - 1))) end--;
+  return value.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
 
 function mismatch(message: string): HeaderProblem {
   return { httpStatus: 400, mismatch: true, message };

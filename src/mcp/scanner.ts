@@ -9,10 +9,14 @@
  * @module
  */
 
-import { Buffer, isUtf8 } from "node:buffer";
+import { isUtf8 } from "node:buffer";
+import type { Buffer } from "node:buffer";
 
-import { MAX_COMPARED_NAMES, MAX_JSON_DEPTH } from "../limits.ts";
+import { MAX_COMPARED_NAMES, MAX_JSON_DEPTH, MAX_PROTOCOL_MEMBERS } from "../limits.ts";
+import { asBuffer, firstInvalidUtf8 } from "./bytes.ts";
 import { JsonDocument, KIND, NODE } from "./document.ts";
+import { decodeName, hashOfEscaped, isName, nameKey, sameBytes } from "./json_name.ts";
+import { afterEscape, afterLiteral, afterNumber, isSpace, STOPS } from "./json_token.ts";
 import { LEAF } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 
@@ -56,9 +60,7 @@ export type ScanResult =
 /** Reads `input` as one JSON text. Never throws. */
 export function scanJson(input: Uint8Array, options: ScanOptions): ScanResult {
   if (input.length > options.maxBytes) return refuse("too_large", options.maxBytes);
-  const bytes = input instanceof Buffer
-    ? input
-    : Buffer.from(input.buffer, input.byteOffset, input.byteLength);
+  const bytes = asBuffer(input);
   if (bytes.length >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
     return refuse("bom", 0);
   }
@@ -71,12 +73,15 @@ export function scanJson(input: Uint8Array, options: ScanOptions): ScanResult {
 function read(bytes: Buffer, options: ScanOptions): ScanResult {
   const length = bytes.length;
   const { maxMembers } = options;
+  // A binding of another module is looked up each time; here that is once per byte.
+  const stops = STOPS;
+  const fourFit = length - 3;
   const keepSurrogates = options.loneSurrogates === "keep";
 
   // Of each open container: is it an object, its shape, its node, its last kept child.
   const { isObject, nodeOf, lastChild, namesBase } = STACKS;
   const shapes: (Shape | undefined)[] = [];
-  // Names of the open objects: hash, start, end (negative when escaped); where each object's begin.
+  // Plain names of the open objects: hash, start, end; where those of each object begin.
   let names = STACKS.names;
   let namesTop = 0;
   const sets: (Set<string> | undefined)[] = [];
@@ -107,7 +112,7 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
       for (;;) {
         if (at >= length) return refuse("unterminated", length);
         byte = bytes[at]!;
-        if (STOPS[byte] !== 0) {
+        if (stops[byte] !== 0) {
           if (byte === QUOTE) break;
           if (byte !== BACKSLASH) return refuse("control_character", at);
           nameEscaped = 1;
@@ -122,45 +127,53 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
       nameEnd = at;
       at++;
       if (++members > maxMembers) return refuse("members", nameStart - 1);
-      if (nameEscaped !== 0) hash = hashOfEscaped(bytes, nameStart, nameEnd);
 
-      // Is it there already?
-      const set = sets[depth];
-      if (set !== undefined) {
-        const key = nameKey(bytes, nameStart, nameEnd, nameEscaped);
-        if (set.has(key)) return refuse("duplicate", nameStart - 1);
-        set.add(key);
-      } else {
-        const base = namesBase[depth]!;
+      // Is it there already? Few plain names are compared by their bytes, others as texts in a set.
+      let set = sets[depth];
+      const base = namesBase[depth]!;
+      if (set === undefined && nameEscaped === 0 && namesTop - base < COMPARED) {
         for (let entry = base; entry < namesTop; entry += NAME_STRIDE) {
           if (
             names[entry] === hash &&
-            sameName(bytes, names[entry + 1]!, names[entry + 2]!, nameStart, nameEnd, nameEscaped)
+            sameBytes(bytes, names[entry + 1]!, names[entry + 2]!, nameStart, nameEnd)
           ) return refuse("duplicate", nameStart - 1);
         }
         if (namesTop + NAME_STRIDE > names.length) names = grow(names);
         names[namesTop] = hash;
         names[namesTop + 1] = nameStart;
-        names[namesTop + 2] = nameEscaped !== 0 ? -nameEnd : nameEnd;
+        names[namesTop + 2] = nameEnd;
         namesTop += NAME_STRIDE;
-        if (namesTop - base > NAME_STRIDE * MAX_COMPARED_NAMES) {
-          sets[depth] = setOf(bytes, names, base, namesTop);
+      } else {
+        if (set === undefined) {
+          set = new Set();
+          for (let entry = base; entry < namesTop; entry += NAME_STRIDE) {
+            set.add(nameKey(bytes, names[entry + 1]!, names[entry + 2]!, 0));
+          }
+          sets[depth] = set;
           namesTop = base;
         }
+        const key = nameKey(bytes, nameStart, nameEnd, nameEscaped);
+        if (set.has(key)) return refuse("duplicate", nameStart - 1);
+        set.add(key);
       }
 
       const parent = shapes[depth];
       shape = undefined;
       if (parent?.members !== undefined) {
+        if (nameEscaped !== 0) hash = hashOfEscaped(bytes, nameStart, nameEnd);
         const known = parent.members.get(hash);
         if (known !== undefined && isName(bytes, nameStart, nameEnd, nameEscaped, known.name)) {
           shape = known.shape;
         } else {
           shape = parent.others ?? LEAF;
-          if (
-            parent.reserved !== undefined &&
-            parent.reserved.isLookAlike(decodeName(bytes, nameStart, nameEnd, nameEscaped))
-          ) return refuse("look_alike", nameStart - 1);
+          if (parent.reserved !== undefined) {
+            // Folding is the slowest that happens to a name.
+            if (set !== undefined && set.size > MAX_PROTOCOL_MEMBERS) {
+              return refuse("members", nameStart - 1);
+            }
+            const name = decodeName(bytes, nameStart, nameEnd, nameEscaped);
+            if (parent.reserved.isLookAlike(name)) return refuse("look_alike", nameStart - 1);
+          }
         }
       }
 
@@ -203,7 +216,13 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
       at++;
       let escaped = false;
       for (;;) {
-        while (at < length && STOPS[byte = bytes[at]!] === 0) at++;
+        // Four at a time: most of a long string is plain.
+        while (
+          at < fourFit &&
+          (stops[bytes[at]!]! | stops[bytes[at + 1]!]! | stops[bytes[at + 2]!]! |
+              stops[bytes[at + 3]!]!) === 0
+        ) at += 4;
+        while (at < length && stops[byte = bytes[at]!] === 0) at++;
         if (at >= length) return refuse("unterminated", length);
         if (byte === QUOTE) break;
         if (byte !== BACKSLASH) return refuse("control_character", at);
@@ -272,21 +291,12 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
 }
 
 const NAME_STRIDE = 3;
-/** Used by one scan at a time, which never waits; to allocate them costs as much as a small request. */
-const STACKS = {
-  isObject: new Uint8Array(MAX_JSON_DEPTH + 1),
-  nodeOf: new Int32Array(MAX_JSON_DEPTH + 1),
-  lastChild: new Int32Array(MAX_JSON_DEPTH + 1),
-  namesBase: new Int32Array(MAX_JSON_DEPTH + 1),
-  names: new Int32Array(NAME_STRIDE * 64),
-};
+// Here and not imported, for the same reason as `stops` is a local: 10 % on small tokens.
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const MINUS = 0x2d;
-const PLUS = 0x2b;
-const DOT = 0x2e;
 const ZERO = 0x30;
 const NINE = 0x39;
 const OPEN_BRACE = 0x7b;
@@ -295,151 +305,15 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const LETTER_N = 0x6e;
 const LETTER_T = 0x74;
-const LETTER_U = 0x75;
-
-/** Bytes at which a string's plain run ends: quote, backslash, controls. */
-const STOPS = Uint8Array.from(
-  { length: 256 },
-  (_, byte) => byte < 0x20 || byte === QUOTE || byte === BACKSLASH ? 1 : 0,
-);
-/** Value of a hexadecimal digit, or 255. */
-const HEX = Uint8Array.from({ length: 256 }, (_, byte) => {
-  const digit = "0123456789abcdef".indexOf(String.fromCharCode(byte).toLowerCase());
-  return byte < 0x80 && digit >= 0 ? digit : 255;
-});
-/** What may follow a backslash, besides `u`. */
-const ESCAPES = Uint8Array.from(
-  { length: 256 },
-  (_, byte) => byte < 0x80 && '"\\/bfnrt'.includes(String.fromCharCode(byte)) ? 1 : 0,
-);
-const LITERALS: readonly (readonly number[])[] = ["null", "true", "false"].map((word) => [
-  ...Buffer.from(word),
-]);
-
-/** `at` is at a backslash. The place after the escape; -1 malformed, -2 a lone surrogate. */
-function afterEscape(bytes: Buffer, at: number, keepSurrogates: boolean): number {
-  const letter = bytes[at + 1]!;
-  if (ESCAPES[letter] === 1) return at + 2;
-  if (letter !== LETTER_U) return -1;
-  const unit = hex4(bytes, at + 2);
-  if (unit < 0) return -1;
-  if (unit < 0xd800 || unit > 0xdfff) return at + 6;
-  if (unit < 0xdc00 && bytes[at + 6] === BACKSLASH && bytes[at + 7] === LETTER_U) {
-    const low = hex4(bytes, at + 8);
-    if (low < 0) return -1;
-    if (low >= 0xdc00 && low <= 0xdfff) return at + 12;
-  }
-  return keepSurrogates ? at + 6 : -2;
-}
-
-function hex4(bytes: Buffer, at: number): number {
-  if (at + 4 > bytes.length) return -1;
-  const [a, b] = [HEX[bytes[at]!]!, HEX[bytes[at + 1]!]!];
-  const [c, d] = [HEX[bytes[at + 2]!]!, HEX[bytes[at + 3]!]!];
-  return (a | b | c | d) > 15 ? -1 : (a << 12) | (b << 8) | (c << 4) | d;
-}
-
-/** The place after the number at `at`, or -1 (RFC 8259, section 6). */
-function afterNumber(bytes: Buffer, start: number, length: number): number {
-  let at = start;
-  if (bytes[at] === MINUS) at++;
-  if (at >= length) return -1;
-  if (bytes[at] === ZERO) at++;
-  else if (at === (at = afterDigits(bytes, at, length))) return -1;
-  if (at < length && bytes[at] === DOT) {
-    at++;
-    if (at === (at = afterDigits(bytes, at, length))) return -1;
-  }
-  if (at < length && (bytes[at]! | 0x20) === 0x65) {
-    at++;
-    if (at < length && (bytes[at] === PLUS || bytes[at] === MINUS)) at++;
-    if (at === (at = afterDigits(bytes, at, length))) return -1;
-  }
-  return at;
-}
-
-function afterDigits(bytes: Buffer, start: number, length: number): number {
-  let at = start;
-  while (at < length && bytes[at]! >= ZERO && bytes[at]! <= NINE) at++;
-  return at;
-}
-
-function afterLiteral(bytes: Buffer, at: number, length: number): number {
-  for (const word of LITERALS) {
-    if (bytes[at] !== word[0]) continue;
-    if (at + word.length > length) return -1;
-    for (let index = 1; index < word.length; index++) {
-      if (bytes[at + index] !== word[index]) return -1;
-    }
-    return at + word.length;
-  }
-  return -1;
-}
-
-/** RFC 8259, section 2. */
-function isSpace(byte: number): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
-}
-
-function decodeName(bytes: Buffer, start: number, end: number, escaped: number): string {
-  if (escaped === 0) return bytes.toString("utf8", start, end);
-  return JSON.parse(`"${bytes.toString("utf8", start, end)}"`) as string;
-}
-
-/** Is this the name `name`, which is ASCII? */
-function isName(bytes: Buffer, start: number, end: number, escaped: number, name: string): boolean {
-  if (escaped !== 0) return decodeName(bytes, start, end, escaped) === name;
-  if (end - start !== name.length) return false;
-  for (let index = 0; index < name.length; index++) {
-    if (bytes[start + index] !== name.charCodeAt(index)) return false;
-  }
-  return true;
-}
-
-/** One text per name, escaped or not; its characters are the bytes of the name's UTF-8 form. */
-function nameKey(bytes: Buffer, start: number, end: number, escaped: number): string {
-  if (escaped === 0) return bytes.toString("latin1", start, end);
-  return Buffer.from(decodeName(bytes, start, end, escaped)).toString("latin1");
-}
-
-/** The hash that the unescaped form has in the loop. */
-function hashOfEscaped(bytes: Buffer, start: number, end: number): number {
-  let hash = 0;
-  for (const byte of Buffer.from(decodeName(bytes, start, end, 1))) {
-    hash = (Math.imul(hash, 31) + byte) | 0;
-  }
-  return hash;
-}
-
-/** `markedEnd` is negative for an escaped name. */
-function sameName(
-  bytes: Buffer,
-  start: number,
-  markedEnd: number,
-  otherStart: number,
-  otherEnd: number,
-  otherEscaped: number,
-): boolean {
-  if (markedEnd < 0 || otherEscaped !== 0) {
-    return nameKey(bytes, start, Math.abs(markedEnd), markedEnd < 0 ? 1 : 0) ===
-      nameKey(bytes, otherStart, otherEnd, otherEscaped);
-  }
-  const length = markedEnd - start;
-  if (length !== otherEnd - otherStart) return false;
-  for (let index = 0; index < length; index++) {
-    if (bytes[start + index] !== bytes[otherStart + index]) return false;
-  }
-  return true;
-}
-
-function setOf(bytes: Buffer, names: Int32Array, base: number, top: number): Set<string> {
-  const set = new Set<string>();
-  for (let entry = base; entry < top; entry += NAME_STRIDE) {
-    const end = names[entry + 2]!;
-    set.add(nameKey(bytes, names[entry + 1]!, Math.abs(end), end < 0 ? 1 : 0));
-  }
-  return set;
-}
+const COMPARED = NAME_STRIDE * MAX_COMPARED_NAMES;
+/** Used by one scan at a time, which never waits; to allocate them costs as much as a small request. */
+const STACKS = {
+  isObject: new Uint8Array(MAX_JSON_DEPTH + 1),
+  nodeOf: new Int32Array(MAX_JSON_DEPTH + 1),
+  lastChild: new Int32Array(MAX_JSON_DEPTH + 1),
+  namesBase: new Int32Array(MAX_JSON_DEPTH + 1),
+  names: new Int32Array(NAME_STRIDE * 64),
+};
 
 function grow(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
   const larger = new Int32Array(array.length * 2);
@@ -454,25 +328,4 @@ function refuse(code: ScanCode, offset: number): ScanResult {
 function refuseEscape(bytes: Buffer, at: number, why: number): ScanResult {
   if (why === -2) return refuse("surrogate", at);
   return at + 1 >= bytes.length ? refuse("unterminated", bytes.length) : refuse("escape", at);
-}
-
-/** Where the first sequence starts that is not UTF-8; only for the message, so slow is fine. */
-function firstInvalidUtf8(bytes: Buffer): number {
-  let low = 0;
-  let high = bytes.length;
-  // The longest prefix that is valid, up to three bytes of a sequence that was cut.
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (isValidPrefix(bytes, middle)) low = middle;
-    else high = middle - 1;
-  }
-  while (low > 0 && !isUtf8(bytes.subarray(0, low))) low--;
-  return low;
-}
-
-function isValidPrefix(bytes: Buffer, end: number): boolean {
-  for (let cut = 0; cut < 4 && cut <= end; cut++) {
-    if (isUtf8(bytes.subarray(0, end - cut))) return true;
-  }
-  return false;
 }

@@ -18,6 +18,7 @@
 import { Buffer } from "node:buffer";
 
 import { TunnelError } from "../errors.ts";
+import { asBuffer } from "./bytes.ts";
 
 /** What becomes of an event: the bytes are its new data. */
 export type EventVerdict = "pass" | "drop" | Uint8Array;
@@ -48,6 +49,8 @@ export class EventStreamFilter {
   #afterCr = false;
   /** The unit before ended with a CR, so an LF now belongs to it. */
   #skipLf = false;
+  /** Did the line that was found last end its unit? */
+  #unitEnds = false;
   #failed = false;
 
   constructor(options: EventFilterOptions) {
@@ -62,9 +65,7 @@ export class EventStreamFilter {
    */
   push(chunk: Uint8Array): void {
     if (this.#failed) throw tooLarge(this.#options.maxEventBytes);
-    const bytes = chunk instanceof Buffer
-      ? chunk
-      : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    const bytes = asBuffer(chunk);
     this.#failed = true;
     const start = this.#markBytes < 0 ? 0 : this.#skipMark(bytes);
     if (start < bytes.length) this.#scan(bytes, start);
@@ -145,8 +146,6 @@ export class EventStreamFilter {
     if (unitStart > runStart) emit(bytes.subarray(runStart, unitStart));
     if (unitStart < bytes.length) this.#hold(bytes, unitStart);
   }
-
-  #unitEnds = false;
 
   /** The place after the next line end, with the LF of a CRLF; -1 when it is not in these bytes. */
   #lineEnd(bytes: Buffer, from: number, hasCr: boolean): number {
@@ -294,7 +293,7 @@ function writeEvent(event: Event, data: "drop" | Uint8Array | undefined): Buffer
 }
 
 function splitLines(data: Uint8Array): Buffer[] {
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  const bytes = asBuffer(data);
   const lines: Buffer[] = [];
   let start = 0;
   for (let at = 0; at < bytes.length; at++) {

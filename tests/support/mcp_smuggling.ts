@@ -60,6 +60,25 @@ export function isAllowed({ kind, name }: Target): boolean {
   }
 }
 
+/** One message of a server. */
+export interface AnswerCase {
+  readonly name: string;
+  readonly era: "legacy" | "modern";
+  readonly expect?: string;
+  readonly body: string;
+  readonly verdict: {
+    readonly outcome: "unchanged" | "rewritten" | "dropped" | "refused";
+    readonly body?: string;
+    readonly reason?: string;
+  };
+}
+
+/** Every case of `tests/vectors/answers/`. */
+export function answerCases(): AnswerCase[] {
+  const file = new URL("tests/vectors/answers/answers.json", rootUrl());
+  return JSON.parse(readFileSync(file, "utf8")) as AnswerCase[];
+}
+
 /** Every case, from every file. */
 export function smugglingCases(): SmugglingCase[] {
   const folder = new URL("tests/vectors/smuggling/", rootUrl());

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
+import { MAX_TARGET_CHARS, MAX_TARGETS } from "../../../src/limits.ts";
 import { classifyRequest } from "../../../src/mcp/classify.ts";
 import type { Classified, Refusal, RequestFacts } from "../../../src/mcp/classify.ts";
 
@@ -131,6 +132,20 @@ test("a refusal has the request's id as its text, and an unsupported version the
   });
   assert.equal(unnamed.code, -32602);
   assert.equal(unnamed.id, "9007199254740993");
+});
+
+test("a message names no more and no longer things than the limits say", () => {
+  const listen = (count: number) =>
+    modern("subscriptions/listen", {
+      notifications: { resourceSubscriptions: Array.from({ length: count }, () => "a:1") },
+    });
+  const call = (length: number) =>
+    legacy({ id: 1, method: "tools/call", params: { name: "x".repeat(length) } });
+
+  assert.equal(accepted(listen(MAX_TARGETS)).messages[0]?.targets.length, MAX_TARGETS);
+  assert.equal(refusal(listen(MAX_TARGETS + 1)).reason, "params");
+  assert.equal(accepted(call(MAX_TARGET_CHARS)).kind, "request");
+  assert.equal(refusal(call(MAX_TARGET_CHARS + 1)).reason, "params");
 });
 
 test("GET and DELETE say which session and event they are about", () => {

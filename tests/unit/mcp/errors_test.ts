@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { Target } from "../../../src/mcp/client_message.ts";
-import { badAnswer, denialAnswer, refusalAnswer } from "../../../src/mcp/errors.ts";
+import {
+  badAnswer,
+  batchDenialAnswer,
+  denialAnswer,
+  refusalAnswer,
+} from "../../../src/mcp/errors.ts";
 import type { Era } from "../../../src/mcp/methods.ts";
 
 const REQUEST = {
@@ -80,6 +85,26 @@ test("a denied notification is answered with 403 and a body without an id", () =
 
   assert.equal(httpStatus, 403);
   assert.equal(Object.hasOwn(JSON.parse(body.toString()) as object, "id"), false);
+});
+
+test("a batch of which something was denied is answered request by request", () => {
+  const other = { kind: "request", id: { raw: '"b"', key: "s:b" } } as const;
+  const notice = { kind: "notification", id: undefined } as const;
+  const denial = { era: "legacy", message: REQUEST, target: { kind: "tool", name: "rm" } } as const;
+
+  const mixed = batchDenialAnswer([
+    { message: REQUEST, denial },
+    { message: other, denial: undefined },
+    { message: notice, denial: undefined },
+  ]);
+  const silent = batchDenialAnswer([{ message: notice, denial: { ...denial, message: notice } }]);
+
+  const errors = JSON.parse(mixed.body.toString()) as { id: unknown; error: { code: number } }[];
+  assert.equal(mixed.httpStatus, 200);
+  assert.deepEqual(errors.map(({ error }) => error.code), [-32602, -32600]);
+  assert.equal(errors[1]?.id, "b");
+  assert.match(mixed.body.toString(), /"id":9007199254740993/);
+  assert.equal(silent.httpStatus, 403);
 });
 
 test("a refusal becomes its status and error; an answer that is not valid becomes 502", () => {

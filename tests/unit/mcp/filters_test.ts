@@ -218,6 +218,13 @@ test("input that a modern server asks for must be of a family that was offered",
   assert.equal(filtered(text("evil"), {}).outcome, "refused");
 });
 
+test("an error that asks for an elicitation passes only when elicitation was offered", () => {
+  const text = '{"jsonrpc":"2.0","id":1,"error":{"code":-32042,"message":"x","data":{}}}';
+
+  assert.equal(filtered(text, LEGACY).outcome, "unchanged");
+  assert.equal(filtered(text, { ...LEGACY, families: ["roots"] }).outcome, "refused");
+});
+
 test("what cannot be judged is refused", () => {
   const cases: readonly (readonly [text: string, reason: string, more?: Partial<FilterOptions>])[] =
     [

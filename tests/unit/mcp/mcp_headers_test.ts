@@ -64,6 +64,17 @@ test("headers are read whatever their case, and parameters are listed", () => {
   assert.deepEqual(headers.params, ["mcp-param-region"]);
 });
 
+test("a header that is there twice is refused, with the status of what it is about", () => {
+  const status = (name: string) => {
+    const found = readMcpHeaders([name, "a", name.toUpperCase(), "a"]);
+    return isHeaderProblem(found) ? [found.httpStatus, found.mismatch] : [];
+  };
+
+  assert.deepEqual(status("mcp-method"), [400, true]);
+  assert.deepEqual(status("content-type"), [415, false]);
+  assert.deepEqual(status("last-event-id"), [400, false]);
+});
+
 test("names that a lax parser takes for one another fold to one form", () => {
   for (
     const name of [

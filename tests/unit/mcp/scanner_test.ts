@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
-import { MAX_COMPARED_NAMES, MAX_JSON_DEPTH } from "../../../src/limits.ts";
+import { MAX_COMPARED_NAMES, MAX_JSON_DEPTH, MAX_PROTOCOL_MEMBERS } from "../../../src/limits.ts";
 import type { JsonDocument } from "../../../src/mcp/document.ts";
 import { NONE } from "../../../src/mcp/document.ts";
 import { scanJson } from "../../../src/mcp/scanner.ts";
@@ -67,6 +67,15 @@ test("every bound of the scanner holds at its limit and not above it", () => {
   assert.deepEqual(codeOf(named(11), { maxMembers: 10 }), "members");
   assert.equal(scanJson(Buffer.from("[1]"), { ...OPTIONS, maxBytes: 3 }).ok, true);
   assert.deepEqual(codeOf(Buffer.from("[1]"), { maxBytes: 2 }), "too_large");
+});
+
+test("an object of the protocol has few members, and arguments as many as the message may", () => {
+  const names = Array.from({ length: MAX_PROTOCOL_MEMBERS + 2 }, (_, index) => `"k${index}":0`);
+  const shape = REQUEST_SHAPE;
+
+  assert.equal(codeOf(Buffer.from(`{"params":{${names.join(",")}}}`), { shape }), "members");
+  const free = Buffer.from(`{"params":{"arguments":{${names.join(",")}}}}`);
+  assert.equal(scanJson(free, { ...OPTIONS, shape }).ok, true);
 });
 
 test("a member that is there twice is found in objects of any size, at any place", () => {
