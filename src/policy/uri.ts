@@ -34,6 +34,7 @@ export interface NormalUri {
 
 /** Reads a URI, or says why nothing may be compared with it. */
 export function normalizeUri(raw: string): NormalUri | { readonly problem: UriProblem } {
+  if (PLAIN.test(raw) && raw.length <= MAX_TARGET_CHARS) return { normal: raw, kin: [] };
   const problem = rawProblem(raw);
   if (problem !== undefined) return { problem };
   const [, scheme = "", slashes, authority = "", path = "", query = "", fragment = ""] = PARTS
@@ -105,6 +106,9 @@ export function uriPatternProblem(text: string): string | undefined {
   return undefined;
 }
 
+/** Most URIs: in normal form, and without any kin. */
+const PLAIN =
+  /^(?:file:\/\/|(?!file:)[a-z][a-z0-9+-]*:\/\/[a-z0-9-]+(?:\.[a-z0-9-]+)*)(?:\/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)+$/;
 /** Scheme with colon, slashes, authority, path, query and fragment (RFC 3986, appendix B). */
 const PARTS = /^([A-Za-z][A-Za-z0-9+.-]*:)?(?:(\/\/)([^/?#]*))?([^?#]*)(\?[^#]*)?(#.*)?$/s;
 const CONTROL = /\p{Cc}/u;
