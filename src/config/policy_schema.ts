@@ -173,7 +173,10 @@ function tables({ written, name, max, problems }: {
   const value = own(written, name);
   if (value === undefined) return [];
   if (!Array.isArray(value) || !value.every(isTable)) {
-    const text = `${describe(value)} is not a list of tables (write [[${name}]] for each)`;
+    const problem = Array.isArray(value)
+      ? "not every entry is a table"
+      : `${describe(value)} is not a list of tables`;
+    const text = `${problem} (write [[${name}]] for each)`;
     problems.push({ path: [name], text });
     return [];
   }

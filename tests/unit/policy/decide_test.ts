@@ -46,7 +46,7 @@ test("what an intersection of lists once let through is denied, each by its reas
       ALICE,
       "resource",
       "file:///repo/..%2f..%2fetc%2fshadow",
-      "not_in_allow_list",
+      "target_refused",
     ],
     // A malformed pattern is refused at load; only its literal text could ever be asked for.
     [layers({ allow_tools: [] }), ALICE, "tool", "exec[ute", "not_in_allow_list"],

@@ -16,7 +16,7 @@ test("one resource has one normal form", () => {
     ["file:///etc/./passwd", "file:///etc/passwd"],
     ["file:///etc/../etc/passwd", "file:///etc/passwd"],
     ["file:///../../etc/passwd", "file:///etc/passwd"],
-    ["file:///repo/..%2f..%2fetc%2fshadow", "file:///etc/shadow"],
+    ["file:///repo/a%2fb", "file:///repo/a/b"],
     ["file:///repo/%2e%2e/a", "file:///a"],
     ["file:///repo/..", "file:///"],
     ["file:///repo/a/", "file:///repo/a/"],
@@ -59,6 +59,11 @@ test("what no URI may contain is reported", () => {
     ["file:///a\ud800", "lone_surrogate"],
     ["file:///repo/a?/../../etc", "dot_segment_in_query"],
     ["file:///repo/a#/..", "dot_segment_in_query"],
+    ["file:///repo/..%2f..%2fetc%2fshadow", "ambiguous_dot_segment"],
+    ["file:///a/b%2fc/%2e%2e/%2e%2e/x", "ambiguous_dot_segment"],
+    ["file:///a//../b", "ambiguous_dot_segment"],
+    ["file://%2fetc/passwd", "ambiguous_authority"],
+    ["https://example.com%40evil/a", "ambiguous_authority"],
     [`file:///${"a".repeat(4_096)}`, "too_long"],
   ];
 
