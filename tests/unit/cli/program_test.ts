@@ -24,6 +24,9 @@ const COMMANDS = [
   ["token", "issue"],
   ["config"],
   ["config", "check"],
+  ["policy"],
+  ["policy", "check"],
+  ["policy", "explain"],
 ];
 
 const folder = mkdtempSync(join(tmpdir(), "mcptun-test-"));
