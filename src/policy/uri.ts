@@ -40,7 +40,7 @@ export function normalizeUri(raw: string): NormalUri | { readonly problem: UriPr
   const problem = rawProblem(raw);
   if (problem !== undefined) return { problem };
   const [, scheme = "", slashes, authority = "", path = "", query = "", fragment = ""] = PARTS
-    .exec(raw)!;
+    .exec(raw.replace(WEB, "$1//"))!;
   const decoded = [authority, path, query, fragment].map(decodeOnce);
   for (const part of decoded) {
     if (part === undefined) return { problem: "invalid_percent_encoding" };
@@ -117,6 +117,8 @@ export function uriPatternProblem(text: string): string | undefined {
 /** Most URIs: in normal form, and without any kin. */
 const PLAIN =
   /^(?:file:\/\/|(?!file:)[a-z][a-z0-9+-]*:\/\/[a-z0-9-]+(?:\.[a-z0-9-]+)*)(?:\/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)+$/;
+/** Schemes that always have an authority: common parsers take any number of slashes for two. */
+const WEB = /^((?:https?|wss?|ftp):)\/*/i;
 /** Scheme with colon, slashes, authority, path, query and fragment (RFC 3986, appendix B). */
 const PARTS = /^([A-Za-z][A-Za-z0-9+.-]*:)?(?:(\/\/)([^/?#]*))?([^?#]*)(\?[^#]*)?(#.*)?$/s;
 const CONTROL = /\p{Cc}/u;
