@@ -51,6 +51,15 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
         : `No tunnel to serve: ${loaded.file} declares none (add a [[tunnel]] table with a name)`,
     );
   }
+  const aware = tunnels.findIndex(({ mode }) => mode === "aware");
+  if (aware !== -1) {
+    // Without anyone who judges, the tunnel would carry everything.
+    throw new TunnelError(
+      "CONFIG_INVALID",
+      `${loaded.place(["tunnel", aware, "mode"])}: this edge does not judge messages yet ` +
+        '(set mode = "transparent" and remove its rules, or remove the tunnel)',
+    );
+  }
   const log = pinoLogger({ ...logConfig, destination: io.stderr });
   const clock = systemClock;
   const publicTls = readPublicTls(loaded);
