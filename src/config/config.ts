@@ -1,7 +1,7 @@
 /** The typed configuration: what edge, rift and the commands are given. @module */
 
 import { FAMILIES, type Family } from "../mcp/methods.ts";
-import { RULE_LISTS, type RuleTexts } from "../policy/rules.ts";
+import { RULE_LISTS, type RuleTexts } from "../policy/rule.ts";
 import type { FileValue } from "./schema.ts";
 
 /** What a tunnel carries: MCP on one exact path, or any HTTP below a prefix. */

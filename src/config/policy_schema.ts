@@ -8,8 +8,8 @@
  */
 
 import { MAX_LIST_PATTERNS, MAX_POLICIES, MAX_POLICY_TESTS } from "../limits.ts";
-import type { PatternLanguage } from "../policy/pattern_problem.ts";
-import { kindOfList, RULE_LISTS, type RuleListName } from "../policy/rules.ts";
+import { type PatternLanguage, patternProblem } from "../policy/pattern_problem.ts";
+import { kindOfList, RULE_LISTS, type RuleListName } from "../policy/rule.ts";
 import { type Target, TARGET_KINDS } from "../policy/target.ts";
 import type { PolicyEntry } from "../policy/user_layer.ts";
 import type { KeyPath } from "./key_locator.ts";
@@ -153,6 +153,8 @@ function patternsOf({ table, name, language, path, problems }: {
       problems.push({ path: [...path, name, index], text: `${describe(item)} is not a string` });
       continue;
     }
+    // Asked first, because nearly all are fine, and there may be very many.
+    if (patternProblem(item, language) === undefined) continue;
     const parsed = parsePattern(item, language);
     if ("problem" in parsed) {
       problems.push({ path: [...path, name, index], text: parsed.problem });
@@ -171,7 +173,10 @@ function tables({ written, name, max, problems }: {
   const value = own(written, name);
   if (value === undefined) return [];
   if (!Array.isArray(value) || !value.every(isTable)) {
-    const text = `${describe(value)} is not a list of tables (write [[${name}]] for each)`;
+    const problem = Array.isArray(value)
+      ? "not every entry is a table"
+      : `${describe(value)} is not a list of tables`;
+    const text = `${problem} (write [[${name}]] for each)`;
     problems.push({ path: [name], text });
     return [];
   }

@@ -9,7 +9,8 @@
  */
 
 import type { Principal } from "../principal.ts";
-import type { CompiledRules, Rule } from "./rules.ts";
+import type { Rule } from "./rule.ts";
+import type { CompiledRules } from "./rules.ts";
 import { ORDINARY_METHODS } from "./methods.ts";
 import { type PreparedTarget, prepareTarget, type Target } from "./target.ts";
 
@@ -79,8 +80,9 @@ export function decide(
     for (const layer of layers) {
       const verdict = layer.judge(principal, prepared);
       decision = { ...verdict, layer: layer.name };
+      if (verdict.allowed === true) continue;
       // Anything but the word "true" is a denial.
-      if (verdict.allowed !== true) return decision;
+      return { ...verdict, allowed: false, layer: layer.name };
     }
     return decision;
   } catch {

@@ -2,7 +2,7 @@
 
 import type { Principal } from "../principal.ts";
 import { decide, type Decision, type Layer } from "./decide.ts";
-import type { Rule } from "./rules.ts";
+import type { Rule } from "./rule.ts";
 import type { Target } from "./target.ts";
 
 /** What one layer says on its own. */

@@ -2,7 +2,7 @@
 
 import { ORDINARY_METHODS } from "./methods.ts";
 import { compileMatcher, foldName, isExact, Text } from "./pattern.ts";
-import { kindOfList, RULE_LISTS, type RuleListName, type RuleTexts } from "./rules.ts";
+import { kindOfList, RULE_LISTS, type RuleListName, type RuleTexts } from "./rule.ts";
 import { TARGET_KINDS, type TargetKind } from "./target.ts";
 import type { PolicyEntry } from "./user_layer.ts";
 

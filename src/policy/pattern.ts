@@ -75,8 +75,8 @@ export function foldName(name: string): string {
 /** The stars between segments. */
 const ACROSS = Symbol("**");
 
-/** One character: itself, any (`undefined`), or a class. */
-type Character = string | undefined | CharacterClass;
+/** One character: its code point, any (`undefined`), or a class. */
+type Character = number | undefined | CharacterClass;
 
 /** Characters between two stars. */
 interface Fragment {
@@ -106,12 +106,15 @@ class CharacterClass {
     this.#folded = folded;
   }
 
-  has(character: string): boolean {
-    const point = character.codePointAt(0)!;
-    const covers = (point: number) =>
-      this.#ranges.some(([from, to]) => point >= from && point <= to);
-    return covers(point) ||
-      (this.#folded && covers(character.toUpperCase().codePointAt(0)!));
+  has(point: number): boolean {
+    if (this.#covers(point)) return true;
+    // A folded name is in lower case, a class may be in capitals.
+    return this.#folded && this.#covers(String.fromCodePoint(point).toUpperCase().codePointAt(0)!);
+  }
+
+  #covers(point: number): boolean {
+    for (const [from, to] of this.#ranges) if (point >= from && point <= to) return true;
+    return false;
   }
 }
 
@@ -128,8 +131,11 @@ function compileOne(pattern: string, options: MatcherOptions): Matcher {
   if (options.reading === "deny") broaden(segments);
   const groups = groupsOf(segments);
   const prefix = prefixOf(segments);
+  const suffix = suffixOf(segments);
   return (target) => {
-    if (prefix !== "" && !target.text.startsWith(prefix)) return false;
+    // Most patterns fail here, for little.
+    const { text } = target;
+    if (!text.startsWith(prefix) || !text.endsWith(suffix)) return false;
     if (isNarrow && target.hasDots) return false;
     return matchesGroups(groups, target.segments, options.reading);
   };
@@ -170,6 +176,12 @@ function prefixOf(segments: readonly Segment[]): string {
     literals.push(segment.literal);
   }
   return literals.join("/");
+}
+
+/** What every match ends with: as far back as the first wildcard. */
+function suffixOf(segments: readonly Segment[]): string {
+  const last = segments.at(-1);
+  return last === undefined || last === ACROSS ? "" : last.fragments.at(-1)!.literal ?? "";
 }
 
 /** The segments between `**`: the first group stands at the start, the last one at the end. */
@@ -239,11 +251,11 @@ function endOf(fragment: Fragment, text: string, at: number): number {
   }
   for (const character of fragment.characters) {
     if (at >= text.length) return -1;
-    const found = String.fromCodePoint(text.codePointAt(at)!);
-    const fits = character === undefined || character === found ||
-      (typeof character !== "string" && character.has(found));
+    const point = text.codePointAt(at)!;
+    const fits = character === undefined || character === point ||
+      (typeof character !== "number" && character.has(point));
     if (!fits) return -1;
-    at += found.length;
+    at += point > 0xffff ? 2 : 1;
   }
   return at;
 }
@@ -298,7 +310,7 @@ function addLiteral(builder: SegmentBuilder, run: string, form: MatcherOptions["
   const isCut = form === "normal" && text !== run;
   for (const character of text) {
     if (isCut && character === "/") builder.cut();
-    else builder.add(character);
+    else builder.add(character.codePointAt(0)!);
   }
 }
 
@@ -335,8 +347,8 @@ class SegmentBuilder {
 function globOf(fragments: readonly (readonly Character[])[]): Glob {
   const parts = fragments.map((characters) => ({
     characters,
-    literal: characters.every((character) => typeof character === "string")
-      ? characters.join("")
+    literal: characters.every((character) => typeof character === "number")
+      ? String.fromCodePoint(...characters)
       : undefined,
   }));
   return { fragments: parts, literal: parts.length === 1 ? parts[0]!.literal : undefined };

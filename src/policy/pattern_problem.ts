@@ -23,13 +23,13 @@ export type PatternLanguage = "name" | "uri" | "subject" | "tunnel";
 
 /** Why the pattern cannot be used, with a hint in parentheses; `undefined` when it can. */
 export function patternProblem(text: string, language: PatternLanguage): string | undefined {
-  // Most entries are plain names: one test for them.
-  if (text.length <= MAX_PATTERN_CHARS && PLAIN[language].test(text)) return undefined;
   if (text === "") return "it is empty (remove it, or write a name)";
   if (text.length > MAX_PATTERN_CHARS) {
     return `it has ${text.length} characters (at most ${MAX_PATTERN_CHARS} are allowed)`;
   }
-  return charactersProblem(text, language) ?? shapeProblem(text, language) ??
+  // Nearly all are names with a star or two: one test for them.
+  if (SIMPLE[language].test(text) && starsOf(text) <= MAX_PATTERN_STARS) return undefined;
+  return meaningProblem(text) ?? shapeProblem(text, language) ?? strangeProblem(text, language) ??
     (language === "uri" ? uriPatternProblem(text) : undefined);
 }
 
@@ -42,14 +42,25 @@ export function expandBraces(text: string): string[] {
   return expanded;
 }
 
-/** Text that is literal in every language, so that it needs no further look. */
-const PLAIN: Readonly<Record<PatternLanguage, RegExp>> = {
-  name: /^[A-Za-z0-9_.-]+(?:\/[A-Za-z0-9_.-]+)*$/,
-  uri:
-    /^(?:(?!file:)[a-z][a-z0-9+-]*:\/\/[a-z0-9-]*|file:\/\/)(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/,
-  subject: /^[A-Za-z0-9_.@-]+$/,
-  tunnel: /^[a-z0-9_-]+$/,
+/** Plain characters with single stars, and segments `**`: well formed without a further look. */
+const SIMPLE: Readonly<Record<PatternLanguage, RegExp>> = {
+  name: simple("", "[A-Za-z0-9_.-]", "/"),
+  uri: simple(
+    String.raw`(?:file://|(?!file:)[a-z][a-z0-9+-]*://[a-z0-9-]*)/`,
+    "[A-Za-z0-9_-]",
+    "/",
+  ),
+  subject: simple("", "[A-Za-z0-9_.@-]", ""),
+  tunnel: simple("", "[a-z0-9_-]", ""),
 };
+
+/** Each star is followed by characters or by the end, so there is one way to match. */
+function simple(start: string, character: string, separator: "/" | ""): RegExp {
+  const segment = `${character}*(?:\\*${character}+)*\\*?`;
+  if (separator === "") return new RegExp(`^${segment}$`);
+  const one = `(?:\\*\\*|${segment})`;
+  return new RegExp(`^${start}${one}(?:/${one})*$`);
+}
 
 /** Characters with a meaning in shells or regular expressions, which somebody may have meant. */
 const STRANGE: Readonly<Record<PatternLanguage, RegExp>> = {
@@ -59,13 +70,17 @@ const STRANGE: Readonly<Record<PatternLanguage, RegExp>> = {
   tunnel: /[^a-z0-9._*?[\]{},-]/u,
 };
 
-function charactersProblem(text: string, language: PatternLanguage): string | undefined {
+function meaningProblem(text: string): string | undefined {
   if (/\p{Cc}/u.test(text)) return "it has a control character (remove it)";
   if (/\p{Cs}/u.test(text)) return "it has half of a surrogate pair (write the whole character)";
   if (text.startsWith("!")) {
     return 'it starts with "!" (nothing is negated here: write what is meant in the other list)';
   }
   if (/[@+!*?]\(/.test(text)) return "it has an extended glob (write {a,b} or several patterns)";
+  return undefined;
+}
+
+function strangeProblem(text: string, language: PatternLanguage): string | undefined {
   // Inside of [ ] every character stands for itself.
   const open = text.replace(/\[[^[\]]*\]/g, "").replace(
     /\{[^{}]*\}/g,
@@ -129,7 +144,7 @@ function sizeProblem({ text, language, withoutClasses, braces }: {
   /** What stands between each pair of braces. */
   readonly braces: readonly string[];
 }): string | undefined {
-  const stars = withoutClasses.match(/\*+/g)?.length ?? 0;
+  const stars = starsOf(withoutClasses);
   if (stars > MAX_PATTERN_STARS) return `it has ${stars} "*" (at most ${MAX_PATTERN_STARS})`;
   let alternatives = 1;
   for (const body of braces) alternatives *= body.split(",").length;
@@ -149,6 +164,10 @@ function sizeProblem({ text, language, withoutClasses, braces }: {
     }
   }
   return undefined;
+}
+
+function starsOf(text: string): number {
+  return text.match(/\*+/g)?.length ?? 0;
 }
 
 /** The pattern cut at its braces: every part is a list of alternatives. */

@@ -44,12 +44,15 @@ export function prepareTarget(
     const uri = normalizeUri(name);
     if ("problem" in uri) return uri;
     const normal = uri.normal === name ? written : new Text(uri.normal);
-    const kin = uri.kin.map((form) => new Text(form));
-    return { kind, name, written, normal, forms: [...new Set([written, normal]), ...kin] };
+    const forms = normal === written ? [written] : [written, normal];
+    for (const form of uri.kin) forms.push(new Text(form));
+    return { kind, name, written, normal, forms };
   }
   if (name === "") return { problem: "empty" };
   if (name.length > MAX_TARGET_CHARS) return { problem: "too_long" };
   if (/\p{Cc}/u.test(name)) return { problem: "control_character" };
   if (/\p{Cs}/u.test(name)) return { problem: "lone_surrogate" };
-  return { kind, name, written, normal: undefined, forms: [written, new Text(foldName(name))] };
+  const folded = foldName(name);
+  const forms = folded === name ? [written] : [written, new Text(folded)];
+  return { kind, name, written, normal: undefined, forms };
 }

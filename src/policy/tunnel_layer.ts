@@ -1,7 +1,8 @@
 /** The rules of one tunnel, set by whoever runs the edge. @module */
 
 import { judgeRules, type Layer } from "./decide.ts";
-import { CompiledRules, type RuleSource } from "./rules.ts";
+import { type RuleSource } from "./rule.ts";
+import { CompiledRules } from "./rules.ts";
 
 /** Makes the layer of a tunnel. Its patterns must have passed `patternProblem`. */
 export function compileTunnelLayer(

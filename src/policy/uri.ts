@@ -18,7 +18,9 @@ export type UriProblem =
   | "backslash"
   | "invalid_percent_encoding"
   | "unstable_percent_encoding"
-  | "dot_segment_in_query";
+  | "dot_segment_in_query"
+  | "ambiguous_dot_segment"
+  | "ambiguous_authority";
 
 /** The forms of one URI that rules are compared with. */
 export interface NormalUri {
@@ -34,10 +36,11 @@ export interface NormalUri {
 
 /** Reads a URI, or says why nothing may be compared with it. */
 export function normalizeUri(raw: string): NormalUri | { readonly problem: UriProblem } {
+  if (PLAIN.test(raw) && raw.length <= MAX_TARGET_CHARS) return { normal: raw, kin: [] };
   const problem = rawProblem(raw);
   if (problem !== undefined) return { problem };
   const [, scheme = "", slashes, authority = "", path = "", query = "", fragment = ""] = PARTS
-    .exec(raw)!;
+    .exec(raw.replace(WEB, "$1//"))!;
   const decoded = [authority, path, query, fragment].map(decodeOnce);
   for (const part of decoded) {
     if (part === undefined) return { problem: "invalid_percent_encoding" };
@@ -50,6 +53,12 @@ export function normalizeUri(raw: string): NormalUri | { readonly problem: UriPr
   // A server that takes "?" or "#" for a part of a file name resolves the dots behind it.
   if (DOT_SEGMENT.test(plainQuery) || DOT_SEGMENT.test(plainFragment)) {
     return { problem: "dot_segment_in_query" };
+  }
+  // Decoded by one reader and not by the other, it ends at another place.
+  if (authority.includes("%") && /[/?#@:]/.test(host)) return { problem: "ambiguous_authority" };
+  // "b%2fc/.." is one step back for some, and for others it is none; so it is with "b//..".
+  if (DOT_STEP.test(plainPath) && (plainPath.includes("//") || /%2f/i.test(path))) {
+    return { problem: "ambiguous_dot_segment" };
   }
   const name = scheme.toLowerCase();
   const isFile = name === "file:";
@@ -105,10 +114,16 @@ export function uriPatternProblem(text: string): string | undefined {
   return undefined;
 }
 
+/** Most URIs: in normal form, and without any kin. */
+const PLAIN =
+  /^(?:file:\/\/|(?!file:)[a-z][a-z0-9+-]*:\/\/[a-z0-9-]+(?:\.[a-z0-9-]+)*)(?:\/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)+$/;
+/** Schemes that always have an authority: common parsers take any number of slashes for two. */
+const WEB = /^((?:https?|wss?|ftp):)\/*/i;
 /** Scheme with colon, slashes, authority, path, query and fragment (RFC 3986, appendix B). */
 const PARTS = /^([A-Za-z][A-Za-z0-9+.-]*:)?(?:(\/\/)([^/?#]*))?([^?#]*)(\?[^#]*)?(#.*)?$/s;
 const CONTROL = /\p{Cc}/u;
 const ENCODED = /%[0-9A-Fa-f]{2}/;
+const DOT_STEP = /(?:^|\/)\.{1,2}(?:\/|$)/;
 const DOT_SEGMENT = /[/?#]\.{1,2}(?:[/?#&]|$)/;
 const DEFAULT_PORTS: Readonly<Record<string, string>> = {
   "http:": "80",

@@ -10,7 +10,8 @@ import type { Principal } from "../principal.ts";
 import { denied, judgeRules, type Layer } from "./decide.ts";
 import { compileMatcher, isExact, type Matcher, Text } from "./pattern.ts";
 import type { PatternLanguage } from "./pattern_problem.ts";
-import { CompiledRules, type Place, type RuleListName, type RuleTexts } from "./rules.ts";
+import { type Place, type RuleListName, type RuleTexts } from "./rule.ts";
+import { CompiledRules } from "./rules.ts";
 
 /** One `[[policy]]`. Its patterns must have passed `patternProblem`. */
 export interface PolicyEntry {

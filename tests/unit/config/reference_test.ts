@@ -46,7 +46,9 @@ test("the example file loads to the defaults", () => {
 test("the example file still loads with everything commented in", () => {
   const text = renderExample().replace(/^# (\w+ = )/gm, "$1")
     // A user header wants a proxy to come from.
-    .replace("trusted_proxies = []", 'trusted_proxies = ["127.0.0.1"]');
+    .replace("trusted_proxies = []", 'trusted_proxies = ["127.0.0.1"]')
+    // An aware tunnel, as the commented keys make it, needs to know who asks.
+    .replace('auth = "upstream"', 'auth = "edge"');
   const { origins } = loadConfig({ text });
 
   assert.equal(origins.size, KEYS);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
-import { MAX_TARGET_CHARS, MAX_TARGETS } from "../../../src/limits.ts";
+import { MAX_NAMED_CHARS, MAX_TARGETS } from "../../../src/limits.ts";
 import { classifyRequest } from "../../../src/mcp/classify.ts";
 import type { Classified, Refusal, RequestFacts } from "../../../src/mcp/classify.ts";
 
@@ -144,8 +144,8 @@ test("a message names no more and no longer things than the limits say", () => {
 
   assert.equal(accepted(listen(MAX_TARGETS)).messages[0]?.targets.length, MAX_TARGETS);
   assert.equal(refusal(listen(MAX_TARGETS + 1)).reason, "params");
-  assert.equal(accepted(call(MAX_TARGET_CHARS)).kind, "request");
-  assert.equal(refusal(call(MAX_TARGET_CHARS + 1)).reason, "params");
+  assert.equal(accepted(call(MAX_NAMED_CHARS)).kind, "request");
+  assert.equal(refusal(call(MAX_NAMED_CHARS + 1)).reason, "params");
 });
 
 test("GET and DELETE say which session and event they are about", () => {
