@@ -258,8 +258,8 @@ export const MAX_UPSTREAM_CONNECTIONS = MAX_STREAMS;
 
 // --- Configuration (src/cli) ---
 
-/** How often a running edge looks whether its configuration or a certificate changed, ms. */
-export const CONFIG_POLL_MS = 1_000;
+/** How often a running edge looks whether its configuration, policy or a certificate changed, ms: in force within a second. */
+export const CONFIG_POLL_MS = 500;
 
 // --- Admin listener (src/admin, src/cli) ---
 

@@ -190,7 +190,7 @@ export function tunnelOf(tunnel: FileValue["tunnel"][number]): TunnelConfig {
     ...(tunnel.host === undefined ? {} : { host: tunnel.host }),
     path: tunnel.path ?? path,
     protocol: tunnel.protocol,
-    auth: tunnel.auth,
+    auth: tunnel.auth ?? (tunnel.mode === "aware" ? "edge" : "upstream"),
     forwardAuthorization: tunnel.forward_authorization,
     origins: tunnel.origins,
     sseKeepaliveMs: tunnel.sse_keepalive,

@@ -68,6 +68,8 @@ function derived({ config }: LoadedConfig, key: KeyDescription, index: number): 
       return config.rift.exposes[index]!.authorizationFile;
     case "rift.token_file":
       return config.rift.tokenFile;
+    case "tunnel.auth":
+      return config.tunnels[index]!.auth;
     case "tunnel.path":
       return config.tunnels[index]!.path;
     case "rift.expose.protocol":

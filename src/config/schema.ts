@@ -169,15 +169,15 @@ export const TunnelSchema = v.strictObject({
   protocol: key(PROTOCOL, "mcp", {
     doc: "mcp: GET, POST and DELETE on one path. http: any HTTP service below a prefix.",
   }),
-  auth: key(
+  auth: optionalKey(
     v.pipe(
       v.picklist(["edge", "upstream"]),
       v.metadata({ form: '"edge" or "upstream"' }),
     ),
-    "upstream",
     {
+      example: '"edge"',
       doc: "Who authenticates clients: edge (user tokens and [auth]), or upstream, the private " +
-        "server by itself.",
+        "server by itself. Default: upstream; edge on an aware tunnel, which allows nothing else.",
     },
   ),
   forward_authorization: key(FLAG, true, {
@@ -201,7 +201,7 @@ export const TunnelSchema = v.strictObject({
     {
       doc:
         "transparent: messages are not read. aware: each one is judged by the rules below and by " +
-        'policy.file; needs auth = "edge" and protocol = "mcp". Default: transparent.',
+        'policy.file; needs protocol = "mcp". Default: transparent.',
       example: '"aware"',
     },
   ),

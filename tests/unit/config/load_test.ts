@@ -36,7 +36,7 @@ test("every example loads", () => {
   const files = readdirSync(examples, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".toml") && !name.endsWith("user.toml"));
 
-  assert.equal(files.length, 6);
+  assert.equal(files.length, 7);
   for (const file of files) loadConfig({ file: join(examples, file) });
 });
 

@@ -10,7 +10,7 @@ import { loadConfig } from "../../../src/config/load.ts";
 import { flagHelp, renderExample } from "../../../src/config/reference.ts";
 import { repositoryRoot } from "../../support/cli_process.ts";
 
-const KEYS = 64;
+const KEYS = 65;
 
 test("the example file and the tables of the docs are what the schema says", () => {
   const read = (path: string) => readFileSync(join(repositoryRoot(), path), "utf8");
@@ -46,9 +46,7 @@ test("the example file loads to the defaults", () => {
 test("the example file still loads with everything commented in", () => {
   const text = renderExample().replace(/^# (\w+ = )/gm, "$1")
     // A user header wants a proxy to come from.
-    .replace("trusted_proxies = []", 'trusted_proxies = ["127.0.0.1"]')
-    // An aware tunnel, as the commented keys make it, needs to know who asks.
-    .replace('auth = "upstream"', 'auth = "edge"');
+    .replace("trusted_proxies = []", 'trusted_proxies = ["127.0.0.1"]');
   const { origins } = loadConfig({ text });
 
   assert.equal(origins.size, KEYS);
