@@ -87,6 +87,31 @@ export const ENDED_PROOF_GRACE_MS = 60 * 60 * 1_000;
 /** How often exchanges in flight are asked whether their proof has ended, ms. */
 export const PROOF_CHECK_MS = 60 * 1_000;
 
+/** Longest token read, characters: common issuers stay below 4 KiB, and `max_header_bytes` is 16 KiB. */
+export const MAX_TOKEN_CHARS = 16 * KIB;
+/** How far an issuer's clock may be from ours, seconds: unsynchronized servers are within it. */
+export const CLOCK_TOLERANCE_S = 30;
+/** Time that one answer of an issuer may take, ms: a client is waiting. */
+export const ISSUER_FETCH_MS = 5_000;
+/** Largest document of an issuer, bytes: key sets with certificate chains are below 50 KiB. */
+export const MAX_ISSUER_DOCUMENT_BYTES = 512 * KIB;
+/** Keys used of one issuer: common ones publish two to ten. */
+export const MAX_ISSUER_KEYS = 100;
+/** Keys tried for a token that does not say which one signed it: two while they are being changed. */
+export const MAX_KEY_TRIES = 4;
+/** Age at which an issuer's keys are fetched again, ms: what it removes is out within this time. */
+export const ISSUER_KEYS_MS = 10 * 60 * 1_000;
+/** Time between two tries to fetch an issuer's keys, ms: made-up key names must not become load. */
+export const ISSUER_RETRY_MS = 30 * 1_000;
+/** How long keys are used of an issuer that does not answer, ms: an outage of a day locks nobody out. */
+export const ISSUER_KEYS_STALE_MS = 24 * 60 * 60 * 1_000;
+/** Tokens remembered as good: 4,096 clients at a time need no signature check per request. */
+export const MAX_CACHED_TOKENS = 4_096;
+/** How long a token is remembered as good, ms. */
+export const CACHED_TOKEN_MS = 60 * 1_000;
+/** Client certificates remembered: reading one takes 1 ms. */
+export const MAX_CACHED_CERTIFICATES = 1_024;
+
 // --- Wire protocol (src/wire) ---
 
 /** Largest frame on the control stream, bytes. */
@@ -186,6 +211,11 @@ export const PROBE_MAX_MS = 10_000;
 export const PROBE_TIMEOUT_MS = 3_000;
 /** Connections to one upstream: as many as exchanges, since each idle event stream holds one. */
 export const MAX_UPSTREAM_CONNECTIONS = MAX_STREAMS;
+
+// --- Configuration (src/cli) ---
+
+/** How often a running edge looks whether its configuration or a certificate changed, ms. */
+export const CONFIG_POLL_MS = 1_000;
 
 // --- Admin listener (src/admin, src/cli) ---
 

@@ -4,8 +4,9 @@ import { hostname } from "node:os";
 
 import type { Clock, Timer } from "../clock.ts";
 import { systemClock } from "../clock.ts";
-import { startEdge } from "../edge/edge.ts";
-import { TunnelError } from "../errors.ts";
+import type { LoadedConfig } from "../config/load.ts";
+import { type Edge, startEdge } from "../edge/edge.ts";
+import { clientAuthentication } from "../identity/client_auth.ts";
 import { CredentialStore } from "../identity/credential_store.ts";
 import { riftAuthority } from "../identity/rift_authority.ts";
 import { openTunnelCa } from "../identity/tunnel_ca.ts";
@@ -13,10 +14,11 @@ import { RENEWAL_CHECK_MS } from "../limits.ts";
 import type { Logger } from "../log.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
+import { ConfigReload } from "./config_reload.ts";
+import { edgeUpdateOf, filesOf, needRestart } from "./edge_setup.ts";
 import { aborted, type Io } from "./io.ts";
 import { givenFlags, loadFor } from "./key_option.ts";
 import { readProduct } from "./product.ts";
-import { readPublicTls } from "./public_tls.ts";
 import { columns } from "./report.ts";
 
 /** What `edge` is told. */
@@ -31,76 +33,107 @@ export interface EdgeCommandOptions {
 
 /** Serves until `io.signal`, then lets exchanges in flight end. @throws {TunnelError} */
 export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void> {
-  const loaded = loadFor(
-    io,
-    options.config,
-    givenFlags([
-      ["edge.listen", "--listen", options.listen],
-      ["edge.tunnel_listen", "--tunnel-listen", options.tunnelListen],
-      ["edge.state_dir", "--state-dir", options.stateDir],
-      ["log.level", "--log-level", options.logLevel],
-      ["log.format", "--log-format", options.logFormat],
-    ]),
-  );
-  const { edge: config, tunnels, log: logConfig } = loaded.config;
-  if (tunnels.length === 0) {
-    throw new TunnelError(
-      "CONFIG_INVALID",
-      loaded.file === undefined
-        ? 'No tunnel to serve: there is no mcptun.toml here (write one with "mcptun init", or name one with --config)'
-        : `No tunnel to serve: ${loaded.file} declares none (add a [[tunnel]] table with a name)`,
+  const load = (): LoadedConfig =>
+    loadFor(
+      io,
+      options.config,
+      givenFlags([
+        ["edge.listen", "--listen", options.listen],
+        ["edge.tunnel_listen", "--tunnel-listen", options.tunnelListen],
+        ["edge.state_dir", "--state-dir", options.stateDir],
+        ["log.level", "--log-level", options.logLevel],
+        ["log.format", "--log-format", options.logFormat],
+      ]),
     );
-  }
+  const started = load();
+  let loaded = started;
+  const { edge: config, log: logConfig } = loaded.config;
   const log = pinoLogger({ ...logConfig, destination: io.stderr });
   const clock = systemClock;
-  const publicTls = readPublicTls(loaded);
-  const ca = await openTunnelCa({ stateDir: config.stateDir, clock, log });
-  const store = await CredentialStore.open({ stateDir: config.stateDir });
+  const { stateDir } = config;
+  let edge: Edge | undefined;
+  const clientAuth = clientAuthentication({
+    auth: loaded.config.auth,
+    userTokens: { check: () => undefined, isActive: () => false },
+    resourceOf: (tunnel) => edge!.tunnelUrl(tunnel), // what throws before that is no answer
+    clock,
+    log,
+  });
+  const updateOf = (from: LoadedConfig) => edgeUpdateOf(from, clientAuth);
+  const update = updateOf(loaded);
+  const ca = await openTunnelCa({ stateDir, clock, log });
+  const store = await CredentialStore.open({ stateDir });
   const life = new AbortController();
   try {
-    const edge = await startEdge({
-      config,
-      tunnels,
+    edge = await startEdge({
+      ...update,
       transport: quicTransport(),
       tls: await ca.serverMaterial(),
       rifts: riftAuthority({ ca, store, clock }),
-      publicTls,
       clock,
       log,
       signal: life.signal,
       edgeId: hostname(),
     });
-    if (logConfig.format === "text") {
-      const { host, port } = edge.tunnelAddress;
-      io.stdout.write(
-        `mcptun edge ${readProduct().version}\n` + columns([
-          ["public", edge.url],
-          ...(config.hosts.length === 0 ? [] : [["hosts", config.hosts.join(", ")]]),
-          ["rifts", `${host}:${port} (UDP)`],
-          ...tunnels.map((
-            { name, protocol },
-          ) => ["tunnel", `${name}  ${protocol}  ${edge.tunnelUrl(name)}`]),
-        ], "  "),
-      );
-    }
+    const running = edge;
+    const reload = new ConfigReload({
+      reload: () => {
+        const changed = load();
+        running.update(updateOf(changed));
+        clientAuth.update(changed.config.auth);
+        const restart = needRestart(started, changed);
+        if (restart.length > 0) {
+          log.warn("Changed, but read at start only: restart the edge", {
+            keys: restart.join(" "),
+          });
+        }
+        loaded = changed;
+      },
+      files: () => filesOf(loaded),
+      clock,
+      log,
+      signal: life.signal,
+    });
+    io.onHangup?.(reload.now);
+    if (logConfig.format === "text") printFacts(io, running, loaded);
     const records = await store.list();
     if (!records.some(({ revoked, expiresAtMs }) => !revoked && expiresAtMs > clock.wallNow())) {
       log.warn('No rift can connect yet: make a credential with "mcptun token issue"');
     }
     // Issued, revoked, rotated: in force within half a second.
-    store.watch({ clock, signal: life.signal, onChange: () => edge.recheckRifts() });
+    store.watch({ clock, signal: life.signal, onChange: () => running.recheckRifts() });
     const renewal = new Renewal(
       clock,
       log,
-      async () => edge.useTunnelTls(await ca.serverMaterial()),
+      async () => running.useTunnelTls(await ca.serverMaterial()),
     );
     await aborted(io.signal);
     renewal.stop();
-    log.info("Edge is stopping", { drainMs: config.drainMs });
-    await edge.close();
+    log.info("Edge is stopping", { drainMs: loaded.config.edge.drainMs });
+    await running.close();
   } finally {
     life.abort();
+    clientAuth.close();
   }
+}
+
+function printFacts(io: Io, edge: Edge, { config }: LoadedConfig): void {
+  const { host, port } = edge.tunnelAddress;
+  io.stdout.write(
+    `mcptun edge ${readProduct().version}\n` + columns([
+      ["public", edge.url],
+      ...(config.edge.hosts.length === 0 ? [] : [["hosts", config.edge.hosts.join(", ")]]),
+      ["rifts", `${host}:${port} (UDP)`],
+      ...config.tunnels.map((
+        { name, protocol, auth },
+      ) => [
+        "tunnel",
+        `${name}  ${protocol}  ${edge.tunnelUrl(name)}  ${
+          auth === "edge" ? "clients authenticate here" : "the private server authenticates"
+        }`,
+      ]),
+    ], "  "),
+  );
 }
 
 /** Looks now and then whether the tunnel certificate was renewed: it ends before the edge may. */

@@ -12,7 +12,7 @@ import type { Clock } from "../clock.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Authenticated, ClientProof } from "../principal.ts";
-import { answerError } from "./answer.ts";
+import { answerError, endAnswer } from "./answer.ts";
 import { addressGroup, peerAddress, type ProxyTrust } from "./client_address.ts";
 import type { ClientGate, GateResult } from "./client_gate.ts";
 import { corsHeaders, preflightHeaders } from "./cors.ts";
@@ -104,8 +104,7 @@ export class RequestHandler {
           204,
           preflightHeaders(verdict.tunnel.settings, verdict.origin, verdict.requestedHeaders),
         );
-        response.end();
-        return;
+        return endAnswer(request, response, this.#options.clock, NOTHING);
       case "metadata":
         return this.#answerMetadata(request, response, verdict);
       case "admitted": {
@@ -258,7 +257,7 @@ export class RequestHandler {
       "max-age=60",
       ...(origin === undefined ? [] : corsHeaders(origin)),
     ]);
-    response.end(body);
+    endAnswer(request, response, this.#options.clock, body);
   }
 
   #refuseIn(
@@ -320,4 +319,5 @@ function forwardedScheme(value: string | undefined): "http" | "https" | undefine
 /** Errors of sockets are followed by `close`. */
 function ignore(): void {}
 
+const NOTHING = new Uint8Array(0);
 const FORWARDED_HOST = /^[A-Za-z0-9._:[\]-]{1,261}$/;
