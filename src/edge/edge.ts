@@ -22,6 +22,7 @@ import { PublicServer } from "./public_server.ts";
 import { type BoundListener, publicUrls } from "./public_url.ts";
 import { memoryRegistry } from "./registry.ts";
 import { type DoorSettings, RequestHandler } from "./request_handler.ts";
+import type { RefusalCode } from "../wire/control.ts";
 import { RiftSession } from "./rift_session.ts";
 import type { SessionContext } from "./rift_session.ts";
 import { Router } from "./router.ts";
@@ -83,12 +84,14 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const gate = new ClientGate({ clock, log, clientAuth: options.clientAuth });
   const bodyWatch = new BodyWatch(clock, options.config.bodyTimeoutMs);
   const answerWatch = new BodyWatch(clock, ANSWER_STALL_MS);
+  const refusedRifts: Partial<Record<RefusalCode, number>> = {};
   const sessions: SessionContext = {
     edgeId: options.edgeId,
     tunnels: new Map(options.tunnels.map((settings) => [settings.name, settings])),
     registry,
     rifts: options.rifts,
     sessions: new Set(),
+    onRefused: (code) => refusedRifts[code] = (refusedRifts[code] ?? 0) + 1,
     clock,
     log,
   };
@@ -249,7 +252,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         )
       ),
       refused: Object.fromEntries(handler.refused),
-      refusedRifts: {},
+      refusedRifts: { ...refusedRifts },
     }),
     probe(name, signal) {
       const link = tunnels.has(name) ? registry.pick(name) : undefined;

@@ -38,6 +38,8 @@ export interface SessionContext {
   readonly rifts: RiftAuthority;
   /** Every session that said hello and is not over. */
   readonly sessions: Set<RiftSession>;
+  /** A connection was refused as a whole. */
+  readonly onRefused?: ((code: RefusalCode) => void) | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -471,6 +473,7 @@ export class RiftSession implements RiftLink, StreamHandler {
   #refuse(code: RefusalCode, reason: string, retryAfterMs: number | undefined): void {
     if (this.#state === "closed") return;
     this.#log.warn("Rift refused", { rift: this.rift, code, reason });
+    this.#context.onRefused?.(code);
     this.#send({ type: "refusal", code, reason, retryAfterMs, tunnel: undefined });
     this.#over();
     this.#timer = this.#context.clock.setTimer(REFUSAL_READ_MS, () => {

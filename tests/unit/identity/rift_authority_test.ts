@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { generateKeyPairSync } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -341,6 +343,21 @@ test("isRenewalProof() holds for one key and one serial number", () => {
   assert.equal(
     isRenewalProof({ serial: "a1", publicKey: new Uint8Array(91), proof: new Uint8Array(1) }),
     false,
+  );
+});
+
+test("isRenewalProof() holds for the example of the wire protocol", () => {
+  const vectors = JSON.parse(readFileSync("tests/vectors/wire/control.json", "utf8"));
+  const { value } = vectors.find(({ name }: { name: string }) => name === "renew");
+  const bytes = (text: string): Uint8Array => Buffer.from(text.slice("hex:".length), "hex");
+
+  assert.equal(
+    isRenewalProof({
+      serial: "4a1f0c52d7e69b380b1d2c3e4f506172",
+      publicKey: bytes(value.publicKey),
+      proof: bytes(value.proof),
+    }),
+    true,
   );
 });
 
