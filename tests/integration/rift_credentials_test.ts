@@ -124,6 +124,46 @@ test("A renewed rift comes back with the new certificate when the old one has en
   assert.match(refused.error?.message ?? "", /ended at/);
 });
 
+test("A rift that was renewed while it dialed dials once more, with the new certificate", async (t) => {
+  const life = await setUp(t);
+  const old = await life.issue("laptop");
+  const renewed = deferred<RenewedMaterial>();
+  const dialing = deferred<void>();
+  const third = deferred<void>();
+  let dials = 0;
+  const quic = quicTransport();
+  life.holdRenewals();
+  await life.rift(old.material, {
+    connectionStreams: 2,
+    onRenewed: renewed.resolve,
+    onState: (state) => {
+      if (state === "connected" && dials === 3) third.resolve();
+    },
+    transport: {
+      ...quic,
+      async connect(options) {
+        if (++dials === 2) {
+          dialing.resolve();
+          await renewed.promise;
+        }
+        return await quic.connect(options);
+      },
+    },
+  });
+
+  for (let count = 0; count < 2; count++) await ask(life.url, { method: "POST", body: "more" });
+  await dialing.promise;
+  life.letRenewalsGo();
+  const material = await renewed.promise;
+  await third.promise;
+  const { serial } = renewedCredential(old, material);
+  await waitFor(() => life.serials().join() === serial);
+  const served = await ask(life.url, { method: "POST", body: "back" });
+
+  assert.equal(String(served.body), "POST");
+  assert.equal(dials, 3);
+});
+
 /** An edge that follows its credential file, and an upstream. */
 interface Life {
   readonly url: string;

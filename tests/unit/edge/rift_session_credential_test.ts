@@ -327,6 +327,18 @@ test("A renewed rift that comes back replaces its own older connection", async (
   assert.equal(context.sessions.size, 1);
 });
 
+test("A process that comes back with a renewal of another connection replaces its older one", async () => {
+  const { context, authority, connect } = await setUp();
+  const older = await connect();
+  authority.answer = { ...RIFT, serial: "b2" };
+
+  await connect({ epoch: 11 });
+  const end = await older.connection.closed;
+
+  assert.equal(end.reason, "Drained");
+  assert.equal(context.sessions.size, 1);
+});
+
 test("A restarted rift that lost the renewed credential replaces the connection that has it", async () => {
   const { context, authority, connect } = await setUp();
   const older = await connect(RENEWING);
