@@ -34,17 +34,20 @@ test("A rift serves a tunnel that is declared while it is connected, and gives i
   assert.equal(log.count("Connected to edge"), 1);
 });
 
-test("A rift whose last tunnel is withdrawn ends with the reason", async (t) => {
-  const { declare, start } = await setUp(t);
+test("A rift whose last tunnel is withdrawn stays, and serves when it is back", async (t) => {
+  const { url, declare, start, log } = await setUp(t);
   const rift = start();
   await rift.ready;
+  await log.heard("Edge refused");
 
-  declare(LATE_TUNNEL);
   declare();
-  const end = await rift.closed;
+  await log.heard("Edge refused");
+  declare(WEB_TUNNEL);
+  await log.heard("Tunnel registered");
+  const served = await ask(url("web"));
 
-  assert.equal(end.reason, "fatal");
-  assert.match(end.error?.message ?? "", /is not declared on the edge/);
+  assert.equal(String(served.body), "here");
+  assert.equal(log.count("Connected to edge"), 1);
 });
 
 test("A rift warns once when its clock is more than a minute off", async (t) => {
