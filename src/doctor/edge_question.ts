@@ -10,10 +10,7 @@ import { quicOf } from "../errors.ts";
 import type { Connection, ConnectionEnd, StreamHandler } from "../transport/transport.ts";
 import { encodeControl, type Refusal, type TunnelClaim, type Welcome } from "../wire/control.ts";
 import { ControlReader } from "../wire/control_reader.ts";
-import { SUPPORTED_VERSIONS } from "../wire/version.ts";
-
-/** The feature of a hello that only asks (docs/wire-protocol.md, section 7). */
-export const CHECK_FEATURE = "check";
+import { FEATURES, SUPPORTED_VERSIONS } from "../wire/version.ts";
 
 /** What is asked. */
 export interface EdgeQuestion {
@@ -59,7 +56,7 @@ export async function askEdge(question: EdgeQuestion): Promise<EdgeReply> {
       if (welcome === undefined) return;
       const { message, askedAtMs } = welcome;
       // An edge that cannot check has done more than that by now: no reason to stay.
-      const whole = !message.features.includes(CHECK_FEATURE) ||
+      const whole = !message.features.includes(FEATURES.check) ||
         message.tunnels.length + refusals.length >= tunnels.length;
       if (whole) settle({ kind: "welcome", welcome: message, refusals, askedAtMs });
     };
@@ -98,7 +95,7 @@ export async function askEdge(question: EdgeQuestion): Promise<EdgeReply> {
     control.write(encodeControl({
       type: "hello",
       versions: SUPPORTED_VERSIONS,
-      features: [CHECK_FEATURE],
+      features: [FEATURES.check],
       instance: question.instance,
       // Below that of every rift: an older edge, which does not know the feature, then refuses this
       // connection instead of closing the one that serves.

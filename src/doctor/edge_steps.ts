@@ -9,7 +9,8 @@ import { DOCTOR_CLOCK_SKEW_MS } from "../limits.ts";
 import { silentLogger } from "../log.ts";
 import type { Connection, Transport } from "../transport/transport.ts";
 import type { Refusal, TunnelClaim } from "../wire/control.ts";
-import { askEdge, CHECK_FEATURE, type EdgeReply } from "./edge_question.ts";
+import { FEATURES } from "../wire/version.ts";
+import { askEdge, type EdgeReply } from "./edge_question.ts";
 import { fail, type Finding, note, ok, plain, shown, shownList } from "./finding.ts";
 import type { NetworkContext } from "./network_steps.ts";
 
@@ -39,7 +40,7 @@ export async function edgeStep(context: EdgeContext): Promise<EdgeContact> {
   if (reply.kind !== "welcome") return { finding: replyFinding(reply), reply: undefined };
   const { welcome } = reply;
   const facts = `${target}: connected as ${shown(credential.name)}, edge ${shown(welcome.edge)}`;
-  if (!welcome.features.includes(CHECK_FEATURE)) {
+  if (!welcome.features.includes(FEATURES.check)) {
     return {
       finding: note([facts, OLDER], "update the edge to check tunnels and clocks too"),
       reply: undefined,
@@ -82,12 +83,6 @@ export function judgeClock(edgeWallMs: number | undefined, ownWallMs: number): F
     `This host is ${spanText(seconds)} ${skewMs > 0 ? "behind" : "ahead of"} the edge`,
     "set the clock of the host that is wrong (NTP): certificates from the future are refused, and those that have ended too",
   );
-}
-
-/** The edge's wall clock in a welcome; an edge that is older than the check does not tell it. */
-export function timeOfWelcome(welcome: object): number | undefined {
-  const { timeMs } = welcome as { readonly timeMs?: unknown };
-  return typeof timeMs === "number" ? timeMs : undefined;
 }
 
 async function contact(

@@ -10,7 +10,7 @@ import type { Credential } from "../identity/credential.ts";
 import { DOCTOR_CREDENTIAL_NOTE_MS } from "../limits.ts";
 import { compileNameGlob } from "../policy/name_glob.ts";
 import type { Transport } from "../transport/transport.ts";
-import { edgeStep, judgeClock, timeOfWelcome, tunnelsStep } from "./edge_steps.ts";
+import { edgeStep, judgeClock, tunnelsStep } from "./edge_steps.ts";
 import { fail, type Finding, note, ok, plain, shownList } from "./finding.ts";
 import { HttpClient } from "./http_client.ts";
 import { lookupStep, type NetworkContext } from "./network_steps.ts";
@@ -132,7 +132,7 @@ async function checkEdge(
     const claims = exposes.map(({ tunnel, protocol }) => ({ name: tunnel, protocol }));
     await runner.run("tunnels", () => tunnelsStep(context, claims));
   }
-  await runner.run("clock", () => judgeClock(timeOfWelcome(reply.welcome), reply.askedAtMs));
+  await runner.run("clock", () => judgeClock(reply.welcome.timeMs, reply.askedAtMs));
 }
 
 function judgeSetup({ from, exposes, warnings }: RiftSetup): Finding {

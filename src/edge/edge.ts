@@ -17,6 +17,7 @@ import type { Listener, TlsMaterial } from "../transport/transport.ts";
 import { AwareDoor } from "./aware/aware_door.ts";
 import { ByteBudget } from "./aware/byte_budget.ts";
 import { OwnedIds } from "./aware/owned_ids.ts";
+import type { RefusalCode } from "../wire/control.ts";
 import { HostTable, parseListen } from "./authority.ts";
 import { BodyWatch } from "./body_watch.ts";
 import { ProxyTrust } from "./client_address.ts";
@@ -91,13 +92,14 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const gate = new ClientGate({ clock, log, clientAuth: options.clientAuth });
   const bodyWatch = new BodyWatch(clock, options.config.bodyTimeoutMs);
   const answerWatch = new BodyWatch(clock, ANSWER_STALL_MS);
+  const refusedRifts: Partial<Record<RefusalCode, number>> = {};
   const sessions: SessionContext = {
     edgeId: options.edgeId,
     tunnels: new Map(options.tunnels.map((settings) => [settings.name, settings])),
     registry,
     rifts: options.rifts,
     sessions: new Set(),
-    refused: new Map(),
+    onRefused: (code) => refusedRifts[code] = (refusedRifts[code] ?? 0) + 1,
     clock,
     log,
   };
@@ -270,7 +272,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         )
       ),
       refused: Object.fromEntries(handler.refused),
-      refusedRifts: Object.fromEntries(sessions.refused),
+      refusedRifts: { ...refusedRifts },
     }),
     probe(name, signal) {
       const link = tunnels.has(name) ? registry.pick(name) : undefined;

@@ -38,8 +38,8 @@ export interface SessionContext {
   readonly rifts: RiftAuthority;
   /** Every session that said hello and is not over. */
   readonly sessions: Set<RiftSession>;
-  /** Connections that were refused, by code. */
-  readonly refused: Map<RefusalCode, number>;
+  /** A connection was refused as a whole. */
+  readonly onRefused?: ((code: RefusalCode) => void) | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -472,9 +472,8 @@ export class RiftSession implements RiftLink, StreamHandler {
   /** Says why, and closes once the rift has had the time to read it. */
   #refuse(code: RefusalCode, reason: string, retryAfterMs: number | undefined): void {
     if (this.#state === "closed") return;
-    const { refused } = this.#context;
-    refused.set(code, (refused.get(code) ?? 0) + 1);
     this.#log.warn("Rift refused", { rift: this.rift, code, reason });
+    this.#context.onRefused?.(code);
     this.#send({ type: "refusal", code, reason, retryAfterMs, tunnel: undefined });
     this.#over();
     this.#timer = this.#context.clock.setTimer(REFUSAL_READ_MS, () => {

@@ -181,7 +181,7 @@ export async function rotateRiftCredential(options: RotateOptions): Promise<Cred
     overlapMs >= 0 && overlapMs <= MAX_CREDENTIAL_TTL_MS,
     "Cannot rotate a credential with this overlap: it must be 0 to 3650 days",
   );
-  const lifetimeMs = options.ttlMs ?? lifetimeOf(current);
+  const lifetimeMs = Math.ceil(options.ttlMs ?? lifetimeOf(current));
   requireLifetime(lifetimeMs);
   requireAddress(address);
   const { tunnels } = current;

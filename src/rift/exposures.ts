@@ -36,6 +36,7 @@ export class Exposures {
   readonly #tunnels = new Map<string, Exposure>();
   /** One pool per origin: two tunnels to the same server share connections. */
   readonly #upstreams = new Map<string, Upstream>();
+  /** Some tunnel was granted once, on any connection. */
   #hasServed = false;
 
   /** @throws {TunnelError} `CONFIG_INVALID` for an upstream that is not a usable URL. */
@@ -52,6 +53,7 @@ export class Exposures {
         upstream,
         authorization: expose.authorization,
         up: false,
+        granted: false,
         refused: undefined,
       });
     }
@@ -77,10 +79,15 @@ export class Exposures {
     return tunnels[0]?.refused;
   }
 
-  /** Remembers that the edge will not take a tunnel. */
-  refuse(refusal: Refusal): void {
-    const tunnel = refusal.tunnel === undefined ? undefined : this.#tunnels.get(refusal.tunnel);
-    if (tunnel !== undefined && refusal.retryAfterMs === undefined) tunnel.refused = refusal.reason;
+  /**
+   * Remembers that the edge will not take a tunnel. One that it had taken and does not declare any
+   * more may come back with its next configuration: that is waited for.
+   */
+  refuse({ tunnel: name, code, reason, retryAfterMs }: Refusal): void {
+    const tunnel = name === undefined ? undefined : this.#tunnels.get(name);
+    if (tunnel === undefined || retryAfterMs !== undefined) return;
+    if (!tunnel.granted || code !== "tunnel_unknown") tunnel.refused = reason;
+    tunnel.granted = false;
   }
 
   /** The edge has taken tunnels, perhaps after it refused them. */
@@ -89,13 +96,17 @@ export class Exposures {
       const tunnel = this.#tunnels.get(name);
       if (tunnel === undefined) continue;
       tunnel.refused = undefined;
+      tunnel.granted = true;
       this.#hasServed = true;
     }
   }
 
   /** A new connection asks for everything again: the edge may have another configuration. */
   forgetRefusals(): void {
-    for (const tunnel of this.#tunnels.values()) tunnel.refused = undefined;
+    for (const tunnel of this.#tunnels.values()) {
+      tunnel.refused = undefined;
+      tunnel.granted = false;
+    }
   }
 
   /** Probes every upstream once, then goes on in the background with those that do not answer. */
@@ -147,6 +158,8 @@ export class Exposures {
 interface Exposure extends ExposedTunnel {
   readonly expose: Expose;
   up: boolean;
+  /** By the edge, on this connection. */
+  granted: boolean;
   /** Why the edge will never take it. */
   refused: string | undefined;
   /** What the last probe found, so that it is logged once. */

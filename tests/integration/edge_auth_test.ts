@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { after, before, test } from "node:test";
 
-import type { EdgeOptions } from "../../src/edge/edge_options.ts";
+import type { EdgeOptions, EdgeSettings } from "../../src/edge/edge_options.ts";
 import { FAILURES_AT_ONCE } from "../../src/limits.ts";
 import type { AuthenticationResult, ClientAuthentication } from "../../src/principal.ts";
 import { Secret } from "../../src/runtime/secret.ts";
@@ -17,7 +17,7 @@ import {
   type TestServer,
 } from "../support/http_probe.ts";
 import { RawClient } from "../support/raw_http.ts";
-import { type Bench, EDGE_SETTINGS, MCP_TUNNEL, startBench } from "../support/tunnel_bench.ts";
+import { type Bench, MCP_TUNNEL, startBench } from "../support/tunnel_bench.ts";
 import { waitFor } from "../support/tunnel_context.ts";
 
 const NO_TLS = { caPem: "", certPem: "", keyPem: "" };
@@ -73,7 +73,7 @@ after(() => upstream.close());
 /** Runs with an edge and a rift whose private server answers with the headers it got. */
 async function withEdge(
   options: {
-    readonly config?: Partial<typeof EDGE_SETTINGS>;
+    readonly config?: Partial<EdgeSettings>;
     readonly edge?: Partial<EdgeOptions>;
   },
   run: (bench: Bench, tokens: Tokens) => Promise<void>,

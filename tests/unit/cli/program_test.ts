@@ -237,16 +237,6 @@ test("an edge without a tunnel says how to declare one", async () => {
   assert.match(withoutFile.stderr, /write one with "mcptun init"/);
 });
 
-test("an edge that judges nothing refuses to serve an aware tunnel", async () => {
-  const tunnel = 'name = "a"\nmode = "aware"\nauth = "edge"\nallow_tools = []\n';
-  writeFileSync(join(folder, "aware.toml"), `[[tunnel]]\n${tunnel}`);
-
-  const { code, stderr } = await run(["edge", "--config", "aware.toml"]);
-
-  assert.equal(code, 2);
-  assert.match(stderr, /^mcptun: aware\.toml:3:1 tunnel\[0\]\.mode: this edge does not judge/);
-});
-
 test("token issue prints the credential alone on stdout, facts and warnings on stderr", async () => {
   writeFileSync(
     join(folder, "token.toml"),
