@@ -95,11 +95,15 @@ function devCommand(io: Io): Command {
     .description("Run edge, rift and a sample MCP server here, to try everything in one minute")
     .option("--upstream <url>", "your own MCP server instead of the sample")
     .option("--port <number>", "public port on loopback; 0 takes a free one", "7331")
+    .option("--policy <file>", "judge every call by this policy file, and print each decision")
+    .option("--user <name>", "who the token of this run is for", "dev")
+    .option("--groups <names>", "groups of that user; separate with commas")
     .option("--json", "print one line of JSON instead of text")
     .addHelpText(
       "after",
       examples(
         "mcptun dev",
+        "mcptun dev --policy user.toml --user alice --groups frontend",
         "mcptun dev --upstream http://127.0.0.1:9090/mcp",
         "mcptun dev --json --port 0",
       ),

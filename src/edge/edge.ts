@@ -111,6 +111,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     owned: new OwnedIds(clock),
     budget: new ByteBudget(MAX_HELD_BYTES),
     bodyWatch,
+    onJudged: options.onJudged,
     maxBodyBytes: () => exchangeContext.limits.maxBodyBytes,
   });
   const exchangeContext = { clock, log, bodyWatch, answerWatch, limits: options.config };

@@ -96,6 +96,16 @@ export interface RiftAuthority {
   renew(rift: VerifiedRift, publicKey: Uint8Array): Promise<RenewedRift>;
 }
 
+/** What was decided about one message of a client. */
+export interface JudgedMessage {
+  readonly tunnel: string;
+  readonly principal: Principal;
+  readonly method: string;
+  /** What decided: the first thing that is not allowed, or the last that is. */
+  readonly target: Target;
+  readonly decision: Decision;
+}
+
 /** Decides by the rules in force now. Never throws. */
 export interface PolicyDecider {
   decide(tunnel: string, principal: Principal, target: Target): Decision;
@@ -120,6 +130,8 @@ export interface EdgeOptions {
   readonly clientAuth?: ClientAuthentication | undefined;
   /** Needed as soon as a tunnel is aware. */
   readonly policy?: PolicyDecider | undefined;
+  /** Told of every message that an aware tunnel was asked to carry. */
+  readonly onJudged?: ((judged: JudgedMessage) => void) | undefined;
   /** Headers, lower case, in which a trusted proxy names user and groups. */
   readonly proxyHeaders?:
     | { readonly user: string; readonly groups?: string | undefined }

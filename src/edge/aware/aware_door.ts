@@ -22,7 +22,7 @@ import type { Decision } from "../../policy/decide.ts";
 import { reasonText } from "../../policy/explain.ts";
 import type { Authenticated } from "../../principal.ts";
 import type { BodyWatch } from "../body_watch.ts";
-import type { PolicyDecider } from "../edge_options.ts";
+import type { JudgedMessage, PolicyDecider } from "../edge_options.ts";
 import type { ServedTunnel } from "../served_tunnel.ts";
 import { AnswerFilter } from "./answer_filter.ts";
 import type { ByteBudget } from "./byte_budget.ts";
@@ -37,6 +37,7 @@ export interface AwareDoorOptions {
   readonly owned: OwnedIds;
   readonly budget: ByteBudget;
   readonly bodyWatch: BodyWatch;
+  readonly onJudged?: ((judged: JudgedMessage) => void) | undefined;
   readonly maxBodyBytes: () => number;
 }
 
@@ -257,9 +258,12 @@ class Judgement {
   #denialOf(message: ClientMessage): RpcAnswer | undefined {
     if (message.kind === "response") return undefined;
     const method: Target = { kind: "method", name: message.method ?? "" };
+    let last: { readonly target: Target; readonly decision: Decision } | undefined;
     for (const target of [method, ...message.targets]) {
-      const decision = this.#decide(target);
-      if (decision === undefined || decision.allowed) continue;
+      const decision = this.#decide(target) ?? OWNED;
+      last = { target, decision };
+      if (decision.allowed) continue;
+      this.#tell(method.name, last);
       this.#options.log.info("Call denied", {
         tunnel: this.#tunnel,
         user: this.#arrival.client.principal.user,
@@ -277,7 +281,19 @@ class Judgement {
           : {}),
       });
     }
+    if (last !== undefined) this.#tell(method.name, last);
     return undefined;
+  }
+
+  #tell(method: string, { target, decision }: { target: Target; decision: Decision }): void {
+    const { kind, name } = target;
+    this.#options.onJudged?.({
+      tunnel: this.#tunnel,
+      principal: this.#arrival.client.principal,
+      method,
+      target: { kind: kind === "task" ? "method" : kind, name },
+      decision,
+    });
   }
 
   #allows(target: Target): boolean {
@@ -305,6 +321,9 @@ class Judgement {
     return { tunnel: this.#tunnel, kind, id };
   }
 }
+
+/** A task that belongs to who asks: no rule is about it. */
+const OWNED: Decision = { allowed: true, reason: "ordinary_method", layer: "ownership" };
 
 /** The kind of rule, without its pattern. */
 function ruleWord(decision: Decision): string {
