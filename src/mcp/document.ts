@@ -52,16 +52,16 @@ export interface ByteRange {
 /** A text that was accepted. The bytes must not change while it is in use. */
 export class JsonDocument {
   readonly bytes: Buffer;
-  readonly #nodes: Int32Array;
+  readonly #nodes: readonly number[];
   /** The whole value. */
   readonly root = 0;
   /** How many nodes were kept. */
   readonly size: number;
 
-  constructor(bytes: Buffer, nodes: Int32Array, top: number) {
+  constructor(bytes: Buffer, nodes: readonly number[]) {
     this.bytes = bytes;
     this.#nodes = nodes;
-    this.size = top / NODE.stride;
+    this.size = nodes.length / NODE.stride;
   }
 
   /** What the value is; `undefined` for `NONE`. */
