@@ -14,7 +14,11 @@ const GROUPS = [
   { group: "chunks", count: 52, text: "no way to write chunks or trailers smuggles a request" },
   { group: "header_lines", count: 45, text: "no way to write header lines smuggles a header" },
   { group: "request_line", count: 61, text: "no request line reaches what it should not" },
-  { group: "paths", count: 64, text: "no spelling of a path reaches another tunnel or leaves its own" },
+  {
+    group: "paths",
+    count: 64,
+    text: "no spelling of a path reaches another tunnel or leaves its own",
+  },
   { group: "hosts", count: 51, text: "no spelling of Host reaches another tunnel" },
   { group: "hop_by_hop", count: 20, text: "Connection takes away no header it must not" },
   { group: "expect_upgrade", count: 26, text: "no expectation or upgrade smuggles a request" },
