@@ -39,11 +39,12 @@ const PORTS_PER_HOST = 8;
 const BATCH = 32;
 /** Silence after which a datagram counts as lost. */
 const LOST_MS = 20;
-/** Of which 19 MiB may be handshakes, and some the test's own. */
+/** Of which 10 MiB may be handshakes, and some the test's own. */
 const MAX_GROWTH_BYTES = 64 * 1_024 * 1_024;
 /** Handshakes at once below which none was given up, so that no native object had to be freed. */
 const MAX_GIVEN_UP = 32;
-const RIFT_LIMIT_MS = 1_000;
+/** A second after the flood, and one more for a rift that lost its last try in it (RFC 9002, 6.2). */
+const RIFT_LIMIT_MS = 2_000;
 const NOTHING = new Uint8Array(0);
 
 let hello: Hello;
@@ -148,7 +149,7 @@ async function flood(
         JSON.stringify(stats.dropped),
     );
 
-    assert.ok(inTime, "the rift is in before the flood's end and a second");
+    assert.ok(inTime, "the rift is in soon after the flood");
     // Inside `deno test` native objects are never freed (denoland/deno#35692); in a program they are.
     const isMeasured = !("Deno" in globalThis) || most < MAX_GIVEN_UP;
     assert.ok(!isMeasured || growth < MAX_GROWTH_BYTES, `memory grew by ${growth} bytes`);

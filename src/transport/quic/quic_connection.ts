@@ -26,6 +26,7 @@ import {
 } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { UdpAddress } from "../../runtime/udp_socket.ts";
+import { weightOf } from "../../runtime/unseen_memory.ts";
 import type { Connection, ConnectionEnd, Stream, StreamHandler } from "../transport.ts";
 import { CONNECTION_LOST_STREAM_CODE } from "../transport.ts";
 import type { NativeConnection, Role } from "./native.ts";
@@ -80,7 +81,7 @@ export class QuicConnection implements Connection {
   readonly remote: string;
   readonly closed: Promise<ConnectionEnd>;
   /** Makes the runtime see what a handshake costs; never read. */
-  weight: ArrayBufferView | undefined = Buffer.allocUnsafeSlow(HANDSHAKE_WEIGHT_BYTES);
+  weight: ArrayBufferView | undefined = weightOf(HANDSHAKE_WEIGHT_BYTES);
   /** In the owner's list for this turn. */
   scheduled = false;
   readonly #native: NativeConnection;

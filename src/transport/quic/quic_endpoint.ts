@@ -12,6 +12,8 @@ import type { Clock, Timer } from "../../clock.ts";
 import {
   DROP_LOG_MS,
   HANDSHAKE_BURST_PER_ADDRESS,
+  HANDSHAKE_TRIES_PER_ADDRESS_PER_SECOND,
+  HANDSHAKE_TRIES_PER_SECOND,
   HANDSHAKES_PER_ADDRESS_PER_SECOND,
   HANDSHAKES_PER_SECOND,
   MAX_CONNECTIONS,
@@ -69,6 +71,14 @@ export class QuicEndpoint implements QuicConnectionOwner {
   readonly #retryRate = new RateLimit({
     total: { perSecond: RETRIES_PER_SECOND, burst: RETRIES_PER_SECOND },
     each: { perSecond: RETRIES_PER_ADDRESS_PER_SECOND, burst: RETRIES_PER_ADDRESS_PER_SECOND },
+    maxSenders: MAX_COUNTED_ADDRESSES,
+  });
+  readonly #tryRate = new RateLimit({
+    total: { perSecond: HANDSHAKE_TRIES_PER_SECOND, burst: HANDSHAKE_TRIES_PER_SECOND },
+    each: {
+      perSecond: HANDSHAKE_TRIES_PER_ADDRESS_PER_SECOND,
+      burst: HANDSHAKE_TRIES_PER_ADDRESS_PER_SECOND,
+    },
     maxSenders: MAX_COUNTED_ADDRESSES,
   });
   readonly #handshakeRate = new RateLimit({
@@ -256,19 +266,23 @@ export class QuicEndpoint implements QuicConnectionOwner {
     const originalId = this.#tokens.check(token, from, header.dcid, wallMs);
     if (originalId === undefined) return this.#drop("bad_token", from);
     if (this.#members.size >= MAX_CONNECTIONS) return this.#drop("connections_full", from);
-    const isKnown = this.#verifiedSenders.has(sender);
-    if (!this.#handshakeRate.take(sender, clock.now(), isKnown ? "own_share" : "both_shares")) {
-      return this.#drop("handshake_rate", from);
-    }
+    const shares = this.#verifiedSenders.has(sender) ? "own_share" : "both_shares";
+    const nowMs = clock.now();
+    const isInTime = this.#tryRate.take(sender, nowMs, shares) &&
+      this.#handshakeRate.take(sender, nowMs, shares);
+    if (!isInTime) return this.#drop("handshake_rate", from);
     const id = Buffer.from(header.dcid);
     const local = this.#socket!.local; // a datagram came, so there is a socket
     const native = quiche.Connection.accept(id, originalId, local, from, this.#config);
     try {
       native.recv(bytes, { from, to: local });
     } catch (error) {
-      // No key fits the packet: it must not cost another handshake its place. What else is wrong,
-      // a connection says to its peer.
-      if ((error as Error).message === UNDECRYPTABLE) return this.#drop("garbage", from);
+      // What else is wrong, a connection says to its peer.
+      if ((error as Error).message === UNDECRYPTABLE) {
+        // No key fits: nothing was computed, and it must not cost a handshake its place.
+        this.#handshakeRate.giveBack(sender, shares);
+        return this.#drop("garbage", from);
+      }
     }
     this.#makeRoom(from);
     this.#add(native, id, from);

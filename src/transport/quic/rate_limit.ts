@@ -30,6 +30,13 @@ export class RateLimit {
     this.#total = { level: options.total.burst, atMs: -Infinity };
   }
 
+  /** What was taken last has not happened. */
+  giveBack(sender: string, shares: "both_shares" | "own_share"): void {
+    const bucket = this.#senders.get(sender);
+    if (bucket !== undefined) bucket.level += 1;
+    if (shares === "both_shares") this.#total.level += 1;
+  }
+
   /** Senders remembered now. */
   get size(): number {
     return this.#senders.size;
