@@ -18,12 +18,14 @@ export {
   decodeCredential,
   encodeCredential,
   issueRiftCredential,
+  renewedCredential,
+  rotateRiftCredential,
 } from "./src/identity/credential.ts";
 export { CredentialStore } from "./src/identity/credential_store.ts";
 export { type RiftAuthority, riftAuthority } from "./src/identity/rift_authority.ts";
 export { openTunnelCa, SERVER_NAME, type TunnelCa } from "./src/identity/tunnel_ca.ts";
 export { type LogFields, type Logger, silentLogger } from "./src/log.ts";
-export type { Rift, RiftEnd, RiftOptions } from "./src/rift/rift_options.ts";
+export type { RenewedMaterial, Rift, RiftEnd, RiftOptions } from "./src/rift/rift_options.ts";
 export { startRift } from "./src/rift/rift.ts";
 export { memoryTransport } from "./src/transport/memory/memory_transport.ts";
 export { quicTransport } from "./src/transport/quic/quic_transport.ts";

@@ -27,6 +27,7 @@ const LEVEL_OF_FOLDER: Readonly<Record<string, number>> = {
   edge: 3,
   rift: 3,
   sample: 3,
+  doctor: 3,
   cli: 4,
 };
 const LEVEL_OF_FILE: Readonly<Record<string, number>> = {

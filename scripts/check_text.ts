@@ -18,7 +18,7 @@ const FORBIDDEN: readonly { readonly pattern: RegExp; readonly complaint: string
     pattern: /-----BEGIN (?:EC |RSA )?PRIVATE KEY-----(?=.*[A-Za-z0-9+/]{40})/,
     complaint: "a private key",
   },
-  { pattern: /\bmcp[tu]_[A-Za-z0-9_-]{40,}/, complaint: "a credential or token" },
+  { pattern: /\bmcp[atu]_[A-Za-z0-9_-]{40,}/, complaint: "a credential or token" },
 ];
 
 interface LockEntry {

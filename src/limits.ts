@@ -86,6 +86,12 @@ export const ACK_EVERY_DATAGRAMS = 8;
 /** How often an edge looks whether its tunnel certificate must be renewed, ms. It is, a month ahead. */
 export const RENEWAL_CHECK_MS = 12 * 60 * 60 * 1_000;
 
+/**
+ * Pause between two looks at a file of a running edge, ms: a revocation takes effect within half a
+ * second. One look is one `stat`.
+ */
+export const STATE_POLL_MS = 500;
+
 /** How long a client may leave an answer unread before it is cut, ms. */
 export const ANSWER_STALL_MS = 60_000;
 
@@ -95,6 +101,53 @@ export const ANSWER_STALL_MS = 60_000;
 export const MAX_USER_CHARS = 256;
 /** Groups of one principal. Entra sends at most 200 in a token. */
 export const MAX_GROUPS = 256;
+/** User tokens kept: several for each of 10,000 users. Revoked and ended ones go first when it is full. */
+export const MAX_USER_TOKENS = 50_000;
+/** Largest file of user tokens written, bytes: 50,000 of usual size. Half of what is read of a state file. */
+export const MAX_USER_TOKENS_BYTES = 16 * MIB;
+/** How often a running edge writes down when its rifts were last seen, ms: `token list` is as exact. */
+export const SEEN_WRITE_MS = 60_000;
+/** How often it looks which rifts are there, ms: the last look before one left is its last sign. */
+export const SEEN_LOOK_MS = 10_000;
+
+/** Different proofs that may fail from one address before the next ones are refused unread. */
+export const FAILURES_AT_ONCE = 20;
+/** Time in which one failure is forgiven, ms: 20 guesses a minute of 256 bits lead nowhere. */
+export const MS_PER_FAILURE = 3_000;
+/** Addresses whose failures are remembered; the one that failed least recently goes first. */
+export const FAILURE_ADDRESSES = 10_000;
+/**
+ * How long an exchange may go on after its proof has ended, ms. A call that runs longer than its
+ * token should get its answer; an event stream must not outlive its token for days.
+ */
+export const ENDED_PROOF_GRACE_MS = 60 * 60 * 1_000;
+/** How often exchanges in flight are asked whether their proof has ended, ms. */
+export const PROOF_CHECK_MS = 60 * 1_000;
+
+/** Longest token read, characters: common issuers stay below 4 KiB, and `max_header_bytes` is 16 KiB. */
+export const MAX_TOKEN_CHARS = 16 * KIB;
+/** How far an issuer's clock may be from ours, seconds: unsynchronized servers are within it. */
+export const CLOCK_TOLERANCE_S = 30;
+/** Time that one answer of an issuer may take, ms: a client is waiting. */
+export const ISSUER_FETCH_MS = 5_000;
+/** Largest document of an issuer, bytes: key sets with certificate chains are below 50 KiB. */
+export const MAX_ISSUER_DOCUMENT_BYTES = 512 * KIB;
+/** Keys used of one issuer: common ones publish two to ten. */
+export const MAX_ISSUER_KEYS = 100;
+/** Keys tried for a token that does not say which one signed it: two while they are being changed. */
+export const MAX_KEY_TRIES = 4;
+/** Age at which an issuer's keys are fetched again, ms: what it removes is out within this time. */
+export const ISSUER_KEYS_MS = 10 * 60 * 1_000;
+/** Time between two tries to fetch an issuer's keys, ms: made-up key names must not become load. */
+export const ISSUER_RETRY_MS = 30 * 1_000;
+/** How long keys are used of an issuer that does not answer, ms: an outage of a day locks nobody out. */
+export const ISSUER_KEYS_STALE_MS = 24 * 60 * 60 * 1_000;
+/** Tokens remembered as good: 4,096 clients at a time need no signature check per request. */
+export const MAX_CACHED_TOKENS = 4_096;
+/** How long a token is remembered as good, ms. */
+export const CACHED_TOKEN_MS = 60 * 1_000;
+/** Client certificates remembered: reading one takes 1 ms. */
+export const MAX_CACHED_CERTIFICATES = 1_024;
 
 // --- Wire protocol (src/wire) ---
 
@@ -118,6 +171,20 @@ export const MAX_REASON_BYTES = 200;
 export const MAX_WIRE_DELAY_MS = 86_400_000;
 /** Shortest heartbeat interval an edge may ask for, ms: it must not make a rift busy. */
 export const MIN_HEARTBEAT_MS = 100;
+/** Longest public key of a renewal, bytes. P-256 has 91. */
+export const MAX_PUBLIC_KEY_BYTES = 512;
+/** Longest proof of a renewal, bytes. ECDSA on P-256 has at most 72. */
+export const MAX_PROOF_BYTES = 512;
+/** Longest certificate of a renewal, bytes. Ours have about 500. */
+export const MAX_CERTIFICATE_BYTES = 16 * KIB;
+/** Renewals one connection may ask for: one in this time, ms. Each is a signature and a file write. */
+export const RENEWAL_EVERY_MS = 60_000;
+/** Time after which a rift asks again when the edge could not renew just then, ms. */
+export const RENEWAL_RETRY_MS = 60_000;
+/** Longest wait between two tries of a rift to renew, ms, and between two looks at its clock. */
+export const RENEWAL_RETRY_MAX_MS = 60 * 60 * 1_000;
+/** Difference of the clocks of edge and rift above which the rift warns, ms. */
+export const CLOCK_WARNING_MS = 60_000;
 /** Heartbeats without an answer after which the control stream counts as dead. */
 export const MAX_MISSED_HEARTBEATS = 3;
 
@@ -140,6 +207,13 @@ export const SAMPLE_MAX_STEP_MS = 60_000;
 
 // --- Exchange path (src/edge, src/rift) ---
 
+/**
+ * Least average rate of a request body after its first `body_timeout`, bytes per second: 16 MiB may
+ * take four and a half hours, a byte a minute may not.
+ */
+export const MIN_BODY_BYTES_PER_S = KIB;
+/** Bytes a chunked body may have besides eight times what is in it: a few chunks read ahead. */
+export const CHUNK_OVERHEAD_BYTES = 256 * KIB;
 /** Time a client whose request was refused half-way is given to read the answer, ms. */
 export const LINGER_MS = 2_000;
 /** Time an idle client connection is kept, ms: above the 60 s that common load balancers keep theirs. */
@@ -175,9 +249,57 @@ export const PROBE_TIMEOUT_MS = 3_000;
 /** Connections to one upstream: as many as exchanges, since each idle event stream holds one. */
 export const MAX_UPSTREAM_CONNECTIONS = MAX_STREAMS;
 
+// --- Configuration (src/cli) ---
+
+/** How often a running edge looks whether its configuration or a certificate changed, ms. */
+export const CONFIG_POLL_MS = 1_000;
+
 // --- Admin listener (src/admin, src/cli) ---
 
 /** Time a command waits for the edge's own answer, ms: it comes from memory. */
 export const ADMIN_TIMEOUT_MS = 5_000;
 /** Largest answer a command reads, bytes: thousands of tunnels and rifts. */
 export const ADMIN_REPLY_BYTES = 16 * MIB;
+/** Connections one admin listener holds; more are closed at once. A scraper and a few people need 3. */
+export const ADMIN_MAX_CONNECTIONS = 32;
+/** Largest request head an admin listener reads, bytes: a token and what common clients add. */
+export const ADMIN_HEADER_BYTES = 8 * KIB;
+/** Time a connection to an admin listener may be without a whole request head, ms. */
+export const ADMIN_IDLE_MS = 10_000;
+/** Time from a request on an admin listener to the end of its answer, ms: a probe and a slow reader. */
+export const ADMIN_ANSWER_MS = 10_000;
+/** Longest path of a Unix socket, bytes: the least that the systems take (macOS), with its end. */
+export const SOCKET_PATH_BYTES = 103;
+/** Age up to which a probe's result answers /readyz again, ms: polling must not load private servers. */
+export const PROBE_CACHE_MS = 5_000;
+/** Time /readyz waits for its probes, ms: below the time its caller waits. */
+export const READY_TIMEOUT_MS = 3_000;
+/** Probes for /readyz that run at the same time. */
+export const READY_PROBES = 8;
+/** Time between two looks of `mcptun status --watch`, ms, when none is given. */
+export const WATCH_MS = 2_000;
+
+// --- Doctor (src/doctor) ---
+
+/** Time one question of the doctor may take unless it is told otherwise, ms. */
+export const DOCTOR_TIMEOUT_MS = 10_000;
+/** Largest metadata document the doctor reads, bytes: real ones are below 16 KiB. */
+export const DOCTOR_METADATA_BYTES = 256 * KIB;
+/** Largest MCP answer the doctor reads, bytes: thousands of tools with their schemas. */
+export const DOCTOR_REPLY_BYTES = 4 * MIB;
+/** Longest piece of text from outside that the doctor shows, characters: two lines. */
+export const DOCTOR_SHOWN_CHARS = 160;
+/** Longest line of a finding, characters, whatever went into it. */
+export const DOCTOR_LINE_CHARS = 1_000;
+/** Addresses of one name that the doctor tries. */
+export const DOCTOR_ADDRESSES = 8;
+/** Authorization servers of one resource that the doctor asks. */
+export const DOCTOR_ISSUERS = 4;
+/** Largest token file the doctor reads, bytes: front doors take no header above 64 KiB. */
+export const DOCTOR_TOKEN_BYTES = 64 * KIB;
+/** Clocks further apart than this are a finding, ms: a new certificate would be refused as one from the future. */
+export const DOCTOR_CLOCK_SKEW_MS = 60_000;
+/** A public certificate that ends within this time is worth a note, ms: common renewals are done a month ahead. */
+export const DOCTOR_CERTIFICATE_NOTE_MS = 14 * 86_400_000;
+/** A credential that ends within this time is worth a note, ms. */
+export const DOCTOR_CREDENTIAL_NOTE_MS = 7 * 86_400_000;

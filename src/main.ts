@@ -8,8 +8,10 @@ import { runCli } from "./cli/program.ts";
 import { reportFailure } from "./cli/report.ts";
 
 const stop = new AbortController();
+let hangup: (() => void) | undefined;
 for (const [signal, code] of [["SIGHUP", 129], ["SIGINT", 130], ["SIGTERM", 143]] as const) {
   process.on(signal, () => {
+    if (signal === "SIGHUP" && hangup !== undefined) return hangup();
     // The first asks for an orderly end, the second does not wait for it.
     if (stop.signal.aborted) process.exit(code);
     stop.abort();
@@ -31,6 +33,7 @@ const io: Io = {
   env: process.env,
   cwd: process.cwd(),
   signal: stop.signal,
+  onHangup: (handle) => void (hangup = handle),
 };
 // Nothing expected arrives here; what does is a bug, told like every other one.
 process.on("uncaughtException", (error) => process.exit(reportFailure(io, error)));

@@ -99,6 +99,8 @@ tunnel_address = "127.0.0.1:${tunnelPort}"
 state_dir = "${dir}/state"
 max_body_bytes = "256MiB"
 max_exchanges = 4000
+max_connections_per_address = 4096
+max_event_streams = 4000
 
 [[tunnel]]
 name = "json"

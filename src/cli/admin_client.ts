@@ -5,7 +5,8 @@ import { request } from "node:http";
 import { join } from "node:path";
 
 import type { EdgeConfig } from "../config/config.ts";
-import { ADMIN_REPLY_BYTES, ADMIN_TIMEOUT_MS } from "../limits.ts";
+import { TunnelError } from "../errors.ts";
+import { ADMIN_REPLY_BYTES, ADMIN_TIMEOUT_MS, SOCKET_PATH_BYTES } from "../limits.ts";
 
 /** Where an edge with this state directory listens for its operator. */
 export function adminSocket(stateDir: string): string {
@@ -16,20 +17,28 @@ export function adminSocket(stateDir: string): string {
  * The JSON that a running edge answers at `path`.
  *
  * @returns `undefined` when no edge listens there.
- * @throws {Error} When what listens there does not answer as an edge would.
+ * @throws {TunnelError} `NO_EDGE` when what listens there does not answer as an edge would, or when
+ * `signal` gives up.
  */
 export function askAdmin(
-  { stateDir }: Pick<EdgeConfig, "stateDir">,
+  { stateDir, signal }: Pick<EdgeConfig, "stateDir"> & { readonly signal?: AbortSignal },
   path: string,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const socketPath = adminSocket(stateDir);
-    const fail = (problem: string) => reject(new Error(`Cannot ask the edge: ${problem}`));
+    const fail = (problem: string) =>
+      reject(new TunnelError("NO_EDGE", `Cannot ask the edge at "${socketPath}": ${problem}`));
+    if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES) {
+      return fail("its path is longer than a socket may have (shorten edge.state_dir)");
+    }
     const asked = request({
       socketPath,
       path,
       headers: { host: "localhost" },
       timeout: ADMIN_TIMEOUT_MS,
+      // One question; a kept connection would be one more for the edge to hold.
+      agent: false,
+      ...(signal === undefined ? {} : { signal }),
     });
     asked.on("timeout", () => asked.destroy(new Error("no answer in time")));
     asked.on("error", (error: NodeJS.ErrnoException) => {

@@ -35,9 +35,15 @@ export async function readCredential(io: Io, places: CredentialPlaces): Promise<
   );
 }
 
+/** The file that {@link readCredential} reads; `undefined` when it reads something else. */
+export function credentialFile(io: Io, places: CredentialPlaces): string | undefined {
+  if (places.flag !== undefined) return places.flag === "-" ? undefined : places.flag;
+  return (io.env["MCPTUN_TOKEN"] ?? "") === "" ? places.configured : undefined;
+}
+
 /** Refuses secrets on the command line: other users of the host can read it. @throws {TunnelError} `USAGE` */
 export function refuseSecretArguments(argv: readonly string[]): void {
-  if (!argv.some((argument) => /mcp[tu]_[A-Za-z0-9_-]{16}/.test(argument))) return;
+  if (!argv.some((argument) => /mcp[atu]_[A-Za-z0-9_-]{16}/.test(argument))) return;
   throw new TunnelError(
     "USAGE",
     "A credential must not stand on the command line, where other users can read it: put it in " +

@@ -86,6 +86,7 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
   const ca = await openTunnelCa({ stateDir, clock, log });
   const store = await CredentialStore.open({ stateDir });
   const token = makeUserToken();
+  const tokens = userTokenCheck([{ user: "dev", hash: hashUserToken(token.reveal()) }]);
   const { edge: edgeConfig, tunnels } = devConfig(port);
   const transport = quicTransport();
   const edge = await startEdge({
@@ -95,7 +96,20 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
     tls: await ca.serverMaterial(),
     rifts: riftAuthority({ ca, store, clock }),
     clientAuth: clientAuthentication({
-      userTokens: userTokenCheck([{ user: "dev", hash: hashUserToken(token.reveal()) }]),
+      auth: { issuers: [] },
+      userTokens: {
+        check: (text) =>
+          tokens.check(`Bearer ${text}`) && {
+            id: "dev",
+            user: "dev",
+            groups: [],
+            validUntilMs: Infinity,
+          },
+        isActive: () => true,
+      },
+      resourceOf: () => "",
+      clock,
+      log,
     }),
     clock,
     log,

@@ -2,21 +2,23 @@
 
 import { hostname } from "node:os";
 
-import type { Clock, Timer } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { systemClock } from "../clock.ts";
-import { startEdge } from "../edge/edge.ts";
-import { TunnelError } from "../errors.ts";
-import { CredentialStore } from "../identity/credential_store.ts";
+import type { LoadedConfig } from "../config/load.ts";
+import { type Edge, startEdge } from "../edge/edge.ts";
+import { clientAuthentication } from "../identity/client_auth.ts";
 import { riftAuthority } from "../identity/rift_authority.ts";
-import { openTunnelCa } from "../identity/tunnel_ca.ts";
-import { RENEWAL_CHECK_MS } from "../limits.ts";
+import { isActiveUserToken } from "../identity/user_token_store.ts";
 import type { Logger } from "../log.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
+import { ConfigReload } from "./config_reload.ts";
+import { edgePartsOf, filesOf, needRestart } from "./edge_setup.ts";
+import { EdgeState } from "./edge_state.ts";
 import { aborted, type Io } from "./io.ts";
 import { givenFlags, loadFor } from "./key_option.ts";
+import { openAdmin } from "./open_admin.ts";
 import { readProduct } from "./product.ts";
-import { readPublicTls } from "./public_tls.ts";
 import { columns } from "./report.ts";
 
 /** What `edge` is told. */
@@ -31,91 +33,133 @@ export interface EdgeCommandOptions {
 
 /** Serves until `io.signal`, then lets exchanges in flight end. @throws {TunnelError} */
 export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void> {
-  const loaded = loadFor(
-    io,
-    options.config,
-    givenFlags([
-      ["edge.listen", "--listen", options.listen],
-      ["edge.tunnel_listen", "--tunnel-listen", options.tunnelListen],
-      ["edge.state_dir", "--state-dir", options.stateDir],
-      ["log.level", "--log-level", options.logLevel],
-      ["log.format", "--log-format", options.logFormat],
-    ]),
-  );
-  const { edge: config, tunnels, log: logConfig } = loaded.config;
-  if (tunnels.length === 0) {
-    throw new TunnelError(
-      "CONFIG_INVALID",
-      loaded.file === undefined
-        ? 'No tunnel to serve: there is no mcptun.toml here (write one with "mcptun init", or name one with --config)'
-        : `No tunnel to serve: ${loaded.file} declares none (add a [[tunnel]] table with a name)`,
+  const load = (): LoadedConfig =>
+    loadFor(
+      io,
+      options.config,
+      givenFlags([
+        ["edge.listen", "--listen", options.listen],
+        ["edge.tunnel_listen", "--tunnel-listen", options.tunnelListen],
+        ["edge.state_dir", "--state-dir", options.stateDir],
+        ["log.level", "--log-level", options.logLevel],
+        ["log.format", "--log-format", options.logFormat],
+      ]),
     );
-  }
+  const started = load();
+  let loaded = started;
+  const { edge: config, log: logConfig } = loaded.config;
   const log = pinoLogger({ ...logConfig, destination: io.stderr });
   const clock = systemClock;
-  const publicTls = readPublicTls(loaded);
-  const ca = await openTunnelCa({ stateDir: config.stateDir, clock, log });
-  const store = await CredentialStore.open({ stateDir: config.stateDir });
+  const { stateDir } = config;
+  // Before anything is made on disk: a configuration that serves nothing leaves nothing behind.
+  edgePartsOf(loaded);
+  const state = await EdgeState.open({ stateDir, clock, log });
+  let edge: Edge | undefined;
+  const clientAuth = clientAuthentication({
+    auth: loaded.config.auth,
+    userTokens: state.userTokens,
+    resourceOf: (tunnel) => edge!.tunnelUrl(tunnel), // asked for requests, so when there is an edge
+    clock,
+    log,
+  });
   const life = new AbortController();
+  const { signal } = life;
   try {
-    const edge = await startEdge({
-      config,
-      tunnels,
+    const running = await startEdge({
+      ...edgePartsOf(loaded),
+      clientAuth,
       transport: quicTransport(),
-      tls: await ca.serverMaterial(),
-      rifts: riftAuthority({ ca, store, clock }),
-      publicTls,
+      tls: await state.ca.serverMaterial(),
+      rifts: riftAuthority({ ca: state.ca, store: state.credentials, clock }),
       clock,
       log,
-      signal: life.signal,
+      signal,
       edgeId: hostname(),
     });
-    if (logConfig.format === "text") {
-      const { host, port } = edge.tunnelAddress;
-      io.stdout.write(
-        `mcptun edge ${readProduct().version}\n` + columns([
-          ["public", edge.url],
-          ...(config.hosts.length === 0 ? [] : [["hosts", config.hosts.join(", ")]]),
-          ["rifts", `${host}:${port} (UDP)`],
-          ...tunnels.map((
-            { name, protocol },
-          ) => ["tunnel", `${name}  ${protocol}  ${edge.tunnelUrl(name)}`]),
-        ], "  "),
-      );
-    }
-    const records = await store.list();
-    if (!records.some(({ revoked, expiresAtMs }) => !revoked && expiresAtMs > clock.wallNow())) {
-      log.warn('No rift can connect yet: make a credential with "mcptun token issue"');
-    }
-    const renewal = new Renewal(
+    edge = running;
+    state.follow(running, signal);
+    const reload = new ConfigReload({
+      reload: () => {
+        const changed = load();
+        running.update({ ...edgePartsOf(changed), clientAuth });
+        clientAuth.update(changed.config.auth);
+        running.recheckClients();
+        const restart = needRestart(started, changed);
+        if (restart.length > 0) {
+          log.warn("Changed, but read at start only: restart the edge", {
+            keys: restart.join(" "),
+          });
+        }
+        loaded = changed;
+      },
+      files: () => filesOf(loaded),
       clock,
       log,
-      async () => edge.useTunnelTls(await ca.serverMaterial()),
-    );
+      signal,
+    });
+    io.onHangup?.(reload.now);
+    await openAdmin({
+      edge: config,
+      admin: loaded.config.admin,
+      source: {
+        status: () => running.status(),
+        probe: (tunnel, probing) => running.probe(tunnel, probing),
+        reload: () => reload.state,
+      },
+      clock,
+      log,
+      signal,
+    });
+    if (logConfig.format === "text") printFacts(io, running, loaded);
+    await warnOfNobody(state, loaded, clock, log);
     await aborted(io.signal);
-    renewal.stop();
-    log.info("Edge is stopping", { drainMs: config.drainMs });
-    await edge.close();
+    log.info("Edge is stopping", { drainMs: loaded.config.edge.drainMs });
+    state.note(running);
+    await running.close();
   } finally {
+    clientAuth.close();
     life.abort();
+    await state.close();
   }
 }
 
-/** Looks now and then whether the tunnel certificate was renewed: it ends before the edge may. */
-class Renewal {
-  #timer: Timer;
-
-  constructor(clock: Clock, log: Logger, renew: () => Promise<void>) {
-    const look = (): void => {
-      renew().catch((error: unknown) => {
-        log.error("Cannot renew the tunnel certificate", { error: String(error) });
-      });
-      this.#timer = clock.setTimer(RENEWAL_CHECK_MS, look, "no");
-    };
-    this.#timer = clock.setTimer(RENEWAL_CHECK_MS, look, "no");
+/** Says what is missing before anybody can use the edge. */
+async function warnOfNobody(
+  { credentials, userTokens }: EdgeState,
+  { config }: LoadedConfig,
+  clock: Clock,
+  log: Logger,
+): Promise<void> {
+  const now = clock.wallNow();
+  const records = await credentials.list();
+  if (!records.some(({ revoked, expiresAtMs }) => !revoked && expiresAtMs > now)) {
+    log.warn('No rift can connect yet: make a credential with "mcptun token issue --rift"');
   }
-
-  stop(): void {
-    this.#timer.cancel();
+  const { clientCa, userHeader, issuers } = config.auth;
+  const hasTokens = userTokens.snapshot.records.some((record) => isActiveUserToken(record, now));
+  const others = clientCa !== undefined || userHeader !== undefined || issuers.length > 0;
+  if (config.tunnels.some(({ auth }) => auth === "edge") && !hasTokens && !others) {
+    log.warn(
+      'No client can get in yet: make a token with "mcptun token issue --user", or set [auth]',
+    );
   }
+}
+
+function printFacts(io: Io, edge: Edge, { config }: LoadedConfig): void {
+  const { host, port } = edge.tunnelAddress;
+  io.stdout.write(
+    `mcptun edge ${readProduct().version}\n` + columns([
+      ["public", edge.url],
+      ...(config.edge.hosts.length === 0 ? [] : [["hosts", config.edge.hosts.join(", ")]]),
+      ["rifts", `${host}:${port} (UDP)`],
+      ...config.tunnels.map((
+        { name, protocol, auth },
+      ) => [
+        "tunnel",
+        `${name}  ${protocol}  ${edge.tunnelUrl(name)}  ${
+          auth === "edge" ? "clients authenticate here" : "the private server authenticates"
+        }`,
+      ]),
+    ], "  "),
+  );
 }

@@ -12,6 +12,8 @@ export interface Io {
   readonly cwd: string;
   /** Aborted when the user asks the command to end in an orderly way. */
   readonly signal: AbortSignal;
+  /** Calls `handle` on SIGHUP, which without it ends the command like the other signals. */
+  readonly onHangup?: ((handle: () => void) => void) | undefined;
 }
 
 /** Resolves when `signal` is aborted. */

@@ -9,26 +9,33 @@
 
 import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
 
-import { TunnelError } from "../errors.ts";
 import { runConfigCheck } from "./config_command.ts";
 import { refuseSecretArguments } from "./credential_source.ts";
+import { examples } from "./help_text.ts";
 import { runInit } from "./init_command.ts";
 import type { Io } from "./io.ts";
 import { configOption, DEFAULT_FILE, keyOption } from "./key_option.ts";
 import { readProduct } from "./product.ts";
 import { reportFailure } from "./report.ts";
+import { tokenCommand } from "./token_program.ts";
+
+/** What a command says besides an error: `doctor` has done its work and may still end with 1. */
+interface Outcome {
+  exitCode: 0 | 1;
+}
 
 /** Runs one command line, without the program's name, and gives the exit code. Never rejects. */
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   try {
     refuseSecretArguments(argv);
-    const program = makeProgram(io);
+    const outcome: Outcome = { exitCode: 0 };
+    const program = makeProgram(io, outcome);
     if (argv.length === 0) {
       program.outputHelp({ error: true });
       return 2;
     }
     await program.parseAsync(helpOfInner(argv), { from: "user" });
-    return 0;
+    return outcome.exitCode;
   } catch (error) {
     return reportFailure(io, error);
   }
@@ -47,7 +54,7 @@ function pathOf(command: CommandUnknownOpts): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
-function makeProgram(io: Io): Command {
+function makeProgram(io: Io, outcome: Outcome): Command {
   const program = new Command("mcptun");
   program
     .description("Reach a private MCP server from outside, over QUIC, with no open port")
@@ -59,8 +66,10 @@ function makeProgram(io: Io): Command {
   program.addCommand(initCommand(io));
   program.addCommand(edgeCommand(io));
   program.addCommand(riftCommand(io));
+  program.addCommand(statusCommand(io));
   program.addCommand(tokenCommand(io));
   program.addCommand(configCommand(io));
+  program.addCommand(doctorCommand(io, outcome));
   for (const command of allCommands(program as Command)) {
     command
       .exitOverride()
@@ -158,32 +167,23 @@ function riftCommand(io: Io): Command {
     ) as unknown as Command;
 }
 
-function tokenCommand(io: Io): Command {
-  const issue = new Command("issue")
-    .description("Make a credential for a rift and print it, once")
-    .requiredOption("--rift <name>", "name of the rift, for the list of credentials and the logs")
-    .requiredOption(
-      "--tunnels <globs>",
-      "tunnels it may claim, such as 'team-a-*'; separate with commas or repeat",
-      collectGlobs,
-    )
-    .requiredOption("--ttl <duration>", "lifetime, such as 12h or 30d")
-    .option("--out <file>", "write it to a new file, mode 0600, instead of printing it")
+function statusCommand(io: Io): Command {
+  return new Command("status")
+    .description("Show what the edge on this host is doing: tunnels, rifts, load, errors")
     .addOption(configOption())
+    .addOption(keyOption("--state-dir <folder>", "edge.state_dir"))
+    .option("--json", "print one line of JSON instead of tables")
+    .option("--watch [seconds]", "look again and again (default: every 2 seconds)")
     .addHelpText(
       "after",
       examples(
-        "mcptun token issue --rift laptop --tunnels 'team-a-*' --ttl 30d --out laptop.token",
-        "mcptun token issue --rift ci --tunnels build,test --ttl 12h --out ci.token",
+        "mcptun status",
+        "mcptun status --config /etc/mcptun/mcptun.toml --watch",
+        "mcptun status --json",
       ),
     )
-    .action(async (options) => (await import("./token_command.ts")).runTokenIssue(io, options));
-  return new Command("token")
-    .description("Make credentials")
-    .addCommand(issue as unknown as Command)
-    .addHelpText(
-      "after",
-      examples("mcptun token issue --rift laptop --tunnels 'team-a-*' --ttl 30d"),
+    .action(async (options) =>
+      (await import("./status_command.ts")).runStatus(io, options)
     ) as unknown as Command;
 }
 
@@ -206,23 +206,43 @@ function configCommand(io: Io): Command {
     .addHelpText("after", examples("mcptun config check")) as unknown as Command;
 }
 
+function doctorCommand(io: Io, outcome: Outcome): Command {
+  return new Command("doctor")
+    .description("Find what is broken on the way to an MCP server, and how to mend it")
+    .option("--url <url>", "walk the way of an MCP client to this URL")
+    .option("--rift", "walk the way of a rift, on the private host")
+    .option(
+      "--token-file <file>",
+      'file with the token of a user, or for --rift the credential; "-" for standard input ' +
+        "(else: MCPTUN_USER_TOKEN; for --rift MCPTUN_TOKEN, rift.token_file)",
+    )
+    .option("--ca <file>", "PEM certificates to trust besides the system's (--url)")
+    .addOption(configOption())
+    .option(
+      "--expose <tunnel=url>",
+      "a private server to check instead of [[rift.expose]]; repeat for more (--rift)",
+      collect,
+    )
+    .addOption(keyOption("--edge-address <address>", "rift.edge_address"))
+    .option("--timeout <duration>", "time each question may take (default: 10s)")
+    .option("--json", "print one line of JSON instead of text")
+    .addHelpText(
+      "after",
+      examples(
+        "mcptun doctor --url https://mcp.example.com/code-server/mcp --token-file user.token",
+        "mcptun doctor --rift --config /etc/mcptun/mcptun.toml",
+        "mcptun doctor --rift --json",
+      ),
+    )
+    .action(async (options) => {
+      outcome.exitCode = await (await import("./doctor_command.ts")).runDoctor(io, options);
+    }) as unknown as Command;
+}
+
 function allCommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap((inner) => allCommands(inner as Command))];
 }
 
-function examples(...lines: string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  ${line}`).join("\n")}`;
-}
-
 function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
-}
-
-/** `a,b` is two globs, `{a,b}` is one. */
-function collectGlobs(value: string, before: string[] | undefined): string[] {
-  const globs = value.split(/,(?![^{]*\})/).map((glob) => glob.trim());
-  if (globs.includes("")) {
-    throw new TunnelError("USAGE", `--tunnels: ${JSON.stringify(value)} has an empty name`);
-  }
-  return [...(before ?? []), ...globs];
 }

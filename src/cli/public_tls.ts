@@ -6,10 +6,11 @@ import { readFileSync } from "node:fs";
 import type { LoadedConfig } from "../config/load.ts";
 import { TunnelError } from "../errors.ts";
 
-/** What the public listener needs for HTTPS. */
+/** What the public listener needs for HTTPS, and the CAs of client certificates. */
 export interface PublicTls {
   readonly certPem: string;
   readonly keyPem: string;
+  readonly clientCaPem?: string | undefined;
 }
 
 /**
@@ -42,7 +43,25 @@ export function readPublicTls({ config, place }: LoadedConfig): PublicTls | unde
         "in its file, then those of its issuers)",
     );
   }
-  return { certPem, keyPem };
+  return { certPem, keyPem, clientCaPem: readClientCa(config.auth.clientCa, place) };
+}
+
+/** The certificates of `auth.client_ca`: at least one, and every one readable. */
+function readClientCa(path: string | undefined, place: LoadedConfig["place"]): string | undefined {
+  if (path === undefined) return undefined;
+  const caPlace = place(["auth", "client_ca"]);
+  const pem = readPem(caPlace, path, /-----BEGIN CERTIFICATE-----/, "certificate");
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+  const complaint = `${caPlace}: ${JSON.stringify(path)} holds a certificate that cannot be read ` +
+    "(copy the PEM file anew)";
+  const isCa = blocks.map((block) => parse(() => new X509Certificate(block).ca, complaint));
+  if (blocks.length === 0 || isCa.includes(false)) {
+    throw invalid(
+      `${caPlace}: ${JSON.stringify(path)} holds a certificate that is not one of a CA ` +
+        "(list the CAs that issue client certificates, not the clients)",
+    );
+  }
+  return pem;
 }
 
 function readPem(place: string, path: string, marker: RegExp, noun: string): string {

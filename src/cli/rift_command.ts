@@ -12,11 +12,13 @@ import { compileNameGlob } from "../policy/name_glob.ts";
 import { startRift } from "../rift/rift.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
-import { readCredential } from "./credential_source.ts";
+import { credentialKeeper } from "./credential_keeper.ts";
+import { credentialFile, readCredential } from "./credential_source.ts";
 import { aborted, type Io } from "./io.ts";
 import { givenFlags, loadFor } from "./key_option.ts";
 import { readProduct } from "./product.ts";
 import { columns, timeOf, warn } from "./report.ts";
+import { readUpstreamAuthorization } from "./upstream_authorization.ts";
 
 /** What `rift` is told. */
 export interface RiftCommandOptions {
@@ -51,12 +53,13 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
         "--expose code-server=http://127.0.0.1:9090/mcp, or a [[rift.expose]] table",
     );
   }
-  const credential = await readCredential(io, {
+  const places = {
     flag: options.tokenFile === undefined || options.tokenFile === "-"
       ? options.tokenFile
       : resolve(io.cwd, options.tokenFile),
     configured: config.tokenFile,
-  });
+  };
+  const credential = await readCredential(io, places);
   requireCovered(io, credential, config.exposes);
 
   const address = config.edgeAddress ?? credential.address;
@@ -79,7 +82,14 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
       address: splitAddress(address),
       serverName: SERVER_NAME,
       tls: credential.material,
-      exposes: config.exposes,
+      exposes: config.exposes.map(({ authorizationFile, ...expose }, index) => ({
+        ...expose,
+        authorization: authorizationFile === undefined ? undefined : readUpstreamAuthorization(
+          io,
+          authorizationFile,
+          loaded.place(["rift", "expose", index, "authorization_file"]),
+        ),
+      })),
       clock: systemClock,
       log,
       signal: life.signal,
@@ -87,6 +97,7 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
       upstreamConnectTimeoutMs: config.upstreamConnectTimeoutMs,
       upstreamHeaderTimeoutMs: config.upstreamHeaderTimeoutMs,
       drainMs: config.drainMs,
+      onRenewed: credentialKeeper({ credential, file: credentialFile(io, places), log }),
     });
     const end = await Promise.race([rift.closed, aborted(io.signal)]);
     if (end === undefined) {
@@ -101,7 +112,7 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
 }
 
 /** `code-server=http://127.0.0.1:9090/mcp` as the table it stands for. @throws {TunnelError} `USAGE` */
-function parseExpose(text: string): { tunnel: string; upstream: string } {
+export function parseExpose(text: string): { tunnel: string; upstream: string } {
   const at = text.indexOf("=");
   if (at < 1 || at === text.length - 1 || text.slice(0, at).includes("/")) {
     throw new TunnelError(

@@ -307,8 +307,8 @@ const ADDRESS =
 const HOST =
   /^(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?)(:\d{1,5})?$/;
 
-/** The start of a rift credential or a user token. */
-const SECRET = /mcp[tu]_/;
+/** The start of a rift credential, a user token or an admin token. */
+const SECRET = /mcp[atu]_/;
 
 /** Headers that say something else already. */
 const RESERVED_HEADERS =

@@ -12,6 +12,22 @@ import { LINGER_MS } from "../limits.ts";
 import { errorResponse } from "./error_response.ts";
 import type { ErrorDetail } from "./error_response.ts";
 
+/**
+ * Connections that end with the answer that was decided last: nothing behind it is served, since
+ * nobody could be told what became of it (RFC 9112, section 9.6).
+ */
+const ending = new WeakSet<object>();
+
+/** Marks the connection as one that ends with the answer to this request. */
+export function endsWith(request: IncomingMessage): void {
+  ending.add(request.socket);
+}
+
+/** Has a request before this one on its connection been answered with the end of it? */
+export function isBehindEnd(request: IncomingMessage): boolean {
+  return ending.has(request.socket);
+}
+
 /** Answers with an error; the head must not have been sent. */
 export function answerError(
   request: IncomingMessage,
@@ -22,7 +38,10 @@ export function answerError(
 ): void {
   const { status, headers, body } = errorResponse(code, extra);
   // What the client still sends belongs to the refused request: it must not be read as another one.
-  if (!isWhole(request)) headers.push("Connection", "close");
+  if (!isWhole(request)) {
+    headers.push("Connection", "close");
+    endsWith(request);
+  }
   response.writeHead(status, headers);
   endAnswer(request, response, clock, body);
 }
@@ -51,7 +70,7 @@ export function endAnswer(
     request.off("end", finish);
     response.off("close", finish);
     response.end();
-    if (!request.complete) request.socket.destroySoon();
+    if (!request.complete || isBehindEnd(request)) request.socket.destroySoon();
   };
   const timer = clock.setTimer(LINGER_MS, finish, "no");
   request.once("end", finish);

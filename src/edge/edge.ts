@@ -4,35 +4,37 @@
  * @module
  */
 
-import { createServer as createHttpServer } from "node:http";
-import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
-import { createServer as createHttpsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
-import type { Duplex } from "node:stream";
-
 import type { Timer } from "../clock.ts";
 import { isLoopback } from "../config/value.ts";
 import { quicOf, TunnelError } from "../errors.ts";
-import type { ErrorCode } from "../errors.ts";
-import {
-  ANSWER_STALL_MS,
-  CLIENT_KEEP_ALIVE_MS,
-  CLIENT_SOCKET_BUFFER_BYTES,
-  LINGER_MS,
-  SPARE_CLIENT_SOCKETS,
-} from "../limits.ts";
-import { answerError } from "./answer.ts";
+import { ANSWER_STALL_MS, ENDED_PROOF_GRACE_MS, PROOF_CHECK_MS } from "../limits.ts";
 import type { Listener, TlsMaterial } from "../transport/transport.ts";
-import { HostTable, parseAuthority, parseListen } from "./authority.ts";
+import type { RefusalCode } from "../wire/control.ts";
+import { HostTable, parseListen } from "./authority.ts";
 import { BodyWatch } from "./body_watch.ts";
-import type { EdgeOptions, TunnelSettings } from "./edge_options.ts";
-import { rawErrorResponse } from "./error_response.ts";
-import { type ExchangeContext, startExchange } from "./exchange.ts";
-import { type Admitted, FrontDoor } from "./front_door.ts";
+import { ProxyTrust } from "./client_address.ts";
+import { ClientGate } from "./client_gate.ts";
+import type { EdgeOptions, PublicTls } from "./edge_options.ts";
+import type { EdgeStatus, ProbeResult } from "./edge_status.ts";
+import type { RunningExchange } from "./exchange.ts";
+import { FrontDoor } from "./front_door.ts";
+import { probeTunnel } from "./probe.ts";
+import { PublicServer } from "./public_server.ts";
+import { type BoundListener, publicUrls } from "./public_url.ts";
 import { memoryRegistry } from "./registry.ts";
+import { type DoorSettings, RequestHandler } from "./request_handler.ts";
 import { RiftSession } from "./rift_session.ts";
 import type { SessionContext } from "./rift_session.ts";
 import { Router } from "./router.ts";
+import { type ServedTunnel, TunnelCounters } from "./served_tunnel.ts";
+
+export type { EdgeStatus } from "./edge_status.ts";
+
+/** What may change while an edge runs. Addresses of listeners stay as they are. */
+export type EdgeUpdate = Pick<
+  EdgeOptions,
+  "config" | "tunnels" | "clientAuth" | "proxyHeaders" | "publicTls"
+>;
 
 /** A running edge. */
 export interface Edge {
@@ -44,22 +46,24 @@ export interface Edge {
   tunnelUrl(name: string): string;
   /** The certificate that rifts are shown from now on. @throws {TunnelError} `CREDENTIAL_INVALID`. */
   useTunnelTls(tls: TlsMaterial): void;
+  /**
+   * Puts new settings in force: all of them, or none when it throws. Exchanges in flight go on
+   * under the settings they began with.
+   *
+   * @throws {TunnelError} `CONFIG_INVALID`.
+   */
+  update(update: EdgeUpdate): void;
+  /** Credentials of rifts may have changed: ends connections whose credential is not good any more. */
+  recheckRifts(): void;
+  /** Proofs of clients may have changed: ends exchanges whose proof is not good any more. */
+  recheckClients(): void;
   status(): EdgeStatus;
+  /** Sends a request through the tunnel. Never rejects. */
+  probe(tunnel: string, signal: AbortSignal): Promise<ProbeResult>;
   /** Settles when a rift serves the tunnel; rejects when `signal` aborts. */
   waitForTunnel(name: string, signal: AbortSignal): Promise<void>;
   /** Stops taking requests, lets running ones finish for `drainMs`, then cuts. Idempotent. */
   close(): Promise<void>;
-}
-
-/** What an edge is doing. */
-export interface EdgeStatus {
-  readonly clientSockets: number;
-  readonly exchanges: number;
-  readonly tunnels: readonly {
-    readonly name: string;
-    readonly rifts: readonly string[];
-    readonly exchanges: number;
-  }[];
 }
 
 /**
@@ -68,165 +72,90 @@ export interface EdgeStatus {
  * @throws {TunnelError} `ADDRESS_IN_USE` and `CONFIG_INVALID`.
  */
 export async function startEdge(options: EdgeOptions): Promise<Edge> {
-  const { config, clock, log } = options;
-  const publicAddress = parseListen(config.listen);
-  const tunnelAddress = parseListen(config.tunnelListen);
+  const { clock, log } = options;
+  const startedAtMs = clock.wallNow();
+  const publicAddress = parseListen(options.config.listen);
+  const tunnelAddress = parseListen(options.config.tunnelListen);
   const scheme = options.publicTls === undefined ? "http" : "https";
   const loopback = isLoopback(publicAddress.host);
-  if (scheme === "http" && !loopback && !config.behindProxy) {
-    throw new TunnelError(
-      "CONFIG_INVALID",
-      `Cannot serve plain HTTP on "${config.listen}": set tls_cert and tls_key, ` +
-        "listen on a loopback address, or set behind_proxy = true",
-    );
-  }
+  requireSafeListener(options);
 
   const registry = memoryRegistry();
-  const tunnels: ServedTunnel[] = options.tunnels.map((settings) => ({ settings, exchanges: 0 }));
-  const sessionContext: SessionContext = {
+  const gate = new ClientGate({ clock, log, clientAuth: options.clientAuth });
+  const bodyWatch = new BodyWatch(clock, options.config.bodyTimeoutMs);
+  const answerWatch = new BodyWatch(clock, ANSWER_STALL_MS);
+  const refusedRifts: Partial<Record<RefusalCode, number>> = {};
+  const sessions: SessionContext = {
     edgeId: options.edgeId,
     tunnels: new Map(options.tunnels.map((settings) => [settings.name, settings])),
     registry,
     rifts: options.rifts,
     sessions: new Set(),
+    onRefused: (code) => refusedRifts[code] = (refusedRifts[code] ?? 0) + 1,
     clock,
     log,
   };
-  const bodyWatch = new BodyWatch(clock, config.bodyTimeoutMs);
-  const answerWatch = new BodyWatch(clock, ANSWER_STALL_MS);
-  const exchangeContext: ExchangeContext = {
-    clock,
-    log,
-    bodyWatch,
-    answerWatch,
-    maxBodyBytes: config.maxBodyBytes,
-    bodyTimeoutMs: config.bodyTimeoutMs,
-  };
-  const exchangePrefix = clock.wallNow().toString(36);
-  let exchangeCount = 0;
-  let exchanges = 0;
+  const exchangeContext = { clock, log, bodyWatch, answerWatch, limits: options.config };
+  let tunnels = new Map<string, ServedTunnel>();
+  let settings: DoorSettings | undefined;
   let closing: Promise<void> | undefined;
   let onIdle: (() => void) | undefined;
-  let frontDoor: FrontDoor<ServedTunnel> | undefined;
-  const sockets = new Set<Socket>();
-  /** Sockets above the limit: they are answered once, so that the client learns why. */
-  const surplus = new WeakSet<Socket>();
 
-  function onRequest(request: IncomingMessage, response: ServerResponse): void {
-    const refuse = (code: ErrorCode, detail?: string, allow?: string): void => {
-      request.on("error", ignore);
-      response.on("error", ignore);
-      answerError(request, response, clock, code, { detail, allow });
-    };
-    if (surplus.has(request.socket)) {
-      response.setHeader("Connection", "close");
-      return refuse("TOO_MANY_CONNECTIONS", `the limit is ${config.maxConnections}`);
-    }
-    const method = request.method ?? "";
-    const verdict = frontDoor!.judge({
-      method,
-      url: request.url ?? "",
-      rawHeaders: request.rawHeaders,
-    });
-    if (!verdict.admitted) {
-      log.debug("Request refused", { code: verdict.code, detail: verdict.detail });
-      return refuse(verdict.code, verdict.detail, verdict.allow);
-    }
-    if (verdict.tunnel.settings.auth === "upstream") return forward(request, response, verdict);
-    const { headers } = verdict;
-    const asked = options.clientAuth?.authenticate({
-      tunnel: verdict.tunnel.settings.name,
-      authorization: headers.authorizations === 1 ? headers.authorization : undefined,
-      certificate: undefined,
-      proxyUser: undefined,
-      proxyGroups: undefined,
-    });
-    void Promise.resolve(asked).then((result) => {
-      if (result?.outcome !== "authenticated") return refuse("UNAUTHENTICATED");
-      forward(request, response, verdict);
-    });
-  }
+  const handler = new RequestHandler({
+    clock,
+    log,
+    scheme,
+    registry,
+    exchangeContext,
+    // No request comes before the listener is bound, and then they are set.
+    settings: () => settings!,
+    isChecked: (socket) => server.isChecked(socket),
+    isClosing: () => closing !== undefined,
+    onIdle: () => onIdle?.(),
+  });
+  const server = new PublicServer({
+    config: options.config,
+    tls: options.publicTls,
+    trust: new ProxyTrust(options.config),
+    clock,
+    onRequest: (request, response, surplus) => {
+      if (surplus === undefined) return handler.handle(request, response);
+      const { maxConnections, maxConnectionsPerAddress } = exchangeContext.limits;
+      const limit = surplus === "TOO_MANY_CONNECTIONS" ? maxConnections : maxConnectionsPerAddress;
+      handler.refuse(request, response, surplus, { detail: `the limit is ${limit}` });
+    },
+    onUnparsed: (code) => handler.count(code),
+  });
+  const port = await server.listen(publicAddress);
+  const bound: BoundListener = { scheme, host: publicAddress.host, port, loopback };
 
-  function forward(
-    request: IncomingMessage,
-    response: ServerResponse,
-    verdict: Admitted<ServedTunnel>,
-  ): void {
-    const refuse = (code: ErrorCode, detail?: string): void => {
-      answerError(request, response, clock, code, { detail });
-    };
-    const { tunnel, headers } = verdict;
-    const link = registry.pick(tunnel.settings.name);
-    if (link === undefined || closing !== undefined) return refuse("TUNNEL_OFFLINE");
-    if (tunnel.exchanges >= config.maxExchanges) {
-      return refuse("STREAM_LIMIT", `the limit is ${config.maxExchanges}`);
-    }
-    tunnel.exchanges++;
-    exchanges++;
-    link.exchangeStarted();
-    startExchange(exchangeContext, {
-      request,
-      response,
-      settings: tunnel.settings,
-      connection: link.connection,
-      body: verdict.body,
-      waits: verdict.waits,
-      head: {
-        tunnel: tunnel.settings.name,
-        method: request.method ?? "",
-        target: verdict.target,
-        publicHost: forwardedHost(headers.forwardedHost) ?? headers.host,
-        publicScheme: forwardedScheme(headers.forwardedProto) ?? scheme,
-        clientAddress: clientAddress(request),
-        exchangeId: `${exchangePrefix}-${(++exchangeCount).toString(36)}`,
-        headers: tunnel.settings.auth === "upstream"
-          ? headers.endToEnd
-          : headers.endToEnd.filter((_, at, all) =>
-            all[at - at % 2]!.toLowerCase() !== "authorization"
-          ),
-      },
-      onEnd: () => {
-        tunnel.exchanges--;
-        exchanges--;
-        link.exchangeEnded();
-        if (exchanges === 0) onIdle?.();
-      },
-    });
-  }
-
-  const server = createServer(options, onRequest);
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    // One per exchange that waits its turn, and ours.
-    socket.setMaxListeners(0);
-    socket.on("close", () => sockets.delete(socket));
-    if (sockets.size > config.maxConnections) surplus.add(socket);
-  });
-  server.on("secureConnection", (socket: Socket) => {
-    socket.setMaxListeners(0);
-    if (sockets.size > config.maxConnections) surplus.add(socket);
-  });
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
-    refuseUnparsed(options, error, socket);
-  });
-  // Without a listener node would drop the socket without a word. There is none for upgrades: then
-  // they come as plain requests, and the front door decides.
-  server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
-    endSocket(options, socket, "METHOD_REFUSED");
-  });
-
-  await listenPublic(server, publicAddress, config.listen);
-  // A public listener has a port: it is not a pipe.
-  const port = (server.address() as AddressInfo).port;
-  let listener: Listener;
-  try {
+  /** Everything that follows from settings, made before anything is put in force. */
+  function prepare(update: EdgeUpdate): Prepared {
+    const { config, proxyHeaders } = update;
+    const urlOf = publicUrls(config, bound);
+    const served = update.tunnels.map((tunnel) => ({
+      settings: tunnel,
+      url: urlOf(tunnel),
+      counters: tunnels.get(tunnel.name)?.counters ?? new TunnelCounters(clock),
+    }));
     const hosts = new HostTable({ scheme, port, loopback }, config.hosts);
-    frontDoor = new FrontDoor<ServedTunnel>({
-      router: new Router(hosts, tunnels),
-      limits: config,
-      behindProxy: config.behindProxy,
-    });
-    listener = await options.transport.listen({
+    const router = new Router(hosts, served);
+    const frontDoor = new FrontDoor({ router, limits: config, proxyHeaders });
+    return { door: { config, frontDoor, trust: new ProxyTrust(config), gate }, served };
+  }
+
+  function apply(update: EdgeUpdate, { door, served }: Prepared): void {
+    tunnels = new Map(served.map((tunnel) => [tunnel.settings.name, tunnel]));
+    settings = door;
+    gate.clientAuth = update.clientAuth;
+    exchangeContext.limits = update.config;
+    bodyWatch.timeoutMs = update.config.bodyTimeoutMs;
+  }
+
+  let tunnelListener: Listener;
+  try {
+    apply(options, prepare(options));
+    tunnelListener = await options.transport.listen({
       host: tunnelAddress.host,
       port: tunnelAddress.port,
       tls: options.tls,
@@ -234,24 +163,35 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       log,
       // Not `options.signal`: running exchanges must be able to finish first.
       signal: new AbortController().signal,
-      onConnection: (connection) => void new RiftSession(sessionContext, connection),
+      onConnection: (connection) => void new RiftSession(sessions, connection),
     });
   } catch (error) {
-    server.close();
+    void server.stop(); // nothing is connected yet
     throw error;
   }
-  const tunnelListener = listener;
-  const authority = publicAddress.host.includes(":")
-    ? `[${publicAddress.host}]:${port}`
-    : `${publicAddress.host}:${port}`;
+  const url = `${scheme}://${
+    publicAddress.host.includes(":") ? `[${publicAddress.host}]` : publicAddress.host
+  }:${port}`;
+
+  function recheckClients(): void {
+    const now = clock.wallNow();
+    for (const exchange of handler.running) if (!mayGoOn(exchange, now)) exchange.cut();
+  }
+  let proofTimer: Timer;
+  const checkProofs = (): void => {
+    recheckClients();
+    proofTimer = clock.setTimer(PROOF_CHECK_MS, checkProofs, "no");
+  };
+  proofTimer = clock.setTimer(PROOF_CHECK_MS, checkProofs, "no");
 
   async function shutDown(): Promise<void> {
-    const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
-    for (const session of sessionContext.sessions) session.drain(config.drainMs);
-    if (exchanges > 0 && config.drainMs > 0) {
+    const { drainMs } = exchangeContext.limits;
+    const stopped = server.stop();
+    proofTimer.cancel();
+    for (const session of sessions.sessions) session.drain(drainMs);
+    if (handler.running.size > 0 && drainMs > 0) {
       await new Promise<void>((resolve) => {
-        const timer: Timer = clock.setTimer(config.drainMs, resolve);
+        const timer: Timer = clock.setTimer(drainMs, resolve);
         onIdle = () => {
           timer.cancel();
           resolve();
@@ -260,11 +200,11 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     }
     bodyWatch.close();
     answerWatch.close();
-    for (const session of sessionContext.sessions) {
+    for (const session of sessions.sessions) {
       session.connection.close(quicOf("CONNECTION_CLOSED"), "The edge is closing");
     }
     await tunnelListener.close();
-    for (const socket of sockets) socket.destroy();
+    server.destroy();
     await stopped;
   }
 
@@ -272,161 +212,103 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   if (options.signal.aborted) await close();
   // `close` never rejects.
   else options.signal.addEventListener("abort", () => void close(), { once: true });
-  log.info("Edge is listening", {
-    url: `${scheme}://${authority}`,
-    rifts: `${tunnelListener.address.host}:${tunnelListener.address.port}`,
-  });
+  const { host: riftHost, port: riftPort } = tunnelListener.address;
+  log.info("Edge is listening", { url, rifts: `${riftHost}:${riftPort}` });
 
   return {
-    url: `${scheme}://${authority}`,
+    url,
     tunnelAddress: tunnelListener.address,
     tunnelUrl(name) {
-      const settings = sessionContext.tunnels.get(name);
-      if (settings === undefined) throw new RangeError(`No tunnel is named "${name}"`);
-      const { host } = settings;
-      const base = host === undefined
-        ? authority
-        : parseAuthority(host)?.port === undefined
-        ? `${host}:${port}`
-        : host;
-      return `${scheme}://${base}${settings.path}`;
+      const tunnel = tunnels.get(name);
+      if (tunnel === undefined) throw new RangeError(`No tunnel is named "${name}"`);
+      return tunnel.url;
     },
     useTunnelTls: (tls) => tunnelListener.useTls(tls),
+    update(update) {
+      requireSameListener(options, update);
+      const prepared = prepare(update);
+      if (update.publicTls !== undefined) usePublicTls(server, update.publicTls);
+      server.useSettings(update.config, prepared.door.trust);
+      apply(update, prepared);
+      sessions.tunnels = new Map(update.tunnels.map((tunnel) => [tunnel.name, tunnel]));
+      for (const session of sessions.sessions) session.tunnelsChanged(sessions.tunnels);
+      recheckClients();
+    },
+    recheckRifts() {
+      for (const session of sessions.sessions) session.recheck();
+    },
+    recheckClients,
     status: () => ({
-      clientSockets: sockets.size,
-      exchanges,
-      tunnels: tunnels.map(({ settings, exchanges: running }) => ({
-        name: settings.name,
-        rifts: registry.links(settings.name).filter((link) => link.healthy).map((link) =>
-          link.rift
-        ),
-        exchanges: running,
-      })),
+      edgeId: options.edgeId,
+      url,
+      tunnelAddress: tunnelListener.address,
+      startedAtMs,
+      clientConnections: server.sockets.size,
+      exchanges: handler.running.size,
+      tunnels: [...tunnels.values()].map((tunnel) =>
+        tunnel.counters.status(
+          tunnel,
+          registry.links(tunnel.settings.name).map((link) => link.status),
+        )
+      ),
+      refused: Object.fromEntries(handler.refused),
+      refusedRifts: { ...refusedRifts },
     }),
+    probe(name, signal) {
+      const link = tunnels.has(name) ? registry.pick(name) : undefined;
+      return link === undefined
+        ? Promise.resolve({ answered: false, reason: "no rift is connected" })
+        : probeTunnel({ tunnel: name, link, clock, signal });
+    },
     waitForTunnel: (name, signal) => registry.wait(name, signal),
     close,
   };
 }
 
-/** A declared tunnel and what it carries now. */
-interface ServedTunnel {
-  readonly settings: TunnelSettings;
-  exchanges: number;
+/** New settings that are ready to be put in force. */
+interface Prepared {
+  readonly door: DoorSettings;
+  readonly served: readonly ServedTunnel[];
 }
 
-function createServer(
-  options: EdgeOptions,
-  onRequest: (request: IncomingMessage, response: ServerResponse) => void,
-): Server {
-  const { config, publicTls } = options;
-  const serverOptions: ServerOptions = {
-    insecureHTTPParser: false,
-    maxHeaderSize: config.maxHeaderBytes,
-    headersTimeout: config.headerTimeoutMs,
-    // Bodies have their own timer, by progress (BodyWatch): long uploads are fine.
-    requestTimeout: 0,
-    connectionsCheckingInterval: Math.min(config.headerTimeoutMs, 30_000),
-    keepAliveTimeout: CLIENT_KEEP_ALIVE_MS,
-    noDelay: true,
-    highWaterMark: CLIENT_SOCKET_BUFFER_BYTES,
-    // The front door answers this itself, with a body.
-    requireHostHeader: false,
-  };
-  const server: Server = publicTls === undefined
-    ? createHttpServer(serverOptions, onRequest)
-    : createHttpsServer(
-      {
-        ...serverOptions,
-        cert: publicTls.certPem,
-        key: publicTls.keyPem,
-        handshakeTimeout: config.headerTimeoutMs,
-      },
-      onRequest,
-    );
-  // Node would silently leave out headers above its own count; ours is checked at the front door.
-  server.maxHeadersCount = 0;
-  server.maxConnections = config.maxConnections + SPARE_CLIENT_SOCKETS;
-  // The front door comes first; it says 100 when the request is admitted.
-  server.on("checkContinue", onRequest);
-  server.on("checkExpectation", onRequest);
-  return server;
+/** @throws {TunnelError} `CONFIG_INVALID` when tokens would travel in the clear. */
+function requireSafeListener(
+  { config, publicTls }: Pick<EdgeOptions, "config" | "publicTls">,
+): void {
+  const { host } = parseListen(config.listen);
+  if (publicTls !== undefined || isLoopback(host) || config.behindProxy) return;
+  throw new TunnelError(
+    "CONFIG_INVALID",
+    `Cannot serve plain HTTP on "${config.listen}": set tls_cert and tls_key, ` +
+      "listen on a loopback address, or set behind_proxy = true",
+  );
 }
 
-function listenPublic(
-  server: Server,
-  address: { readonly host: string; readonly port: number },
-  text: string,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onError = (error: NodeJS.ErrnoException): void => {
-      const code = error.code === "EADDRINUSE" ? "ADDRESS_IN_USE" : "CONFIG_INVALID";
-      const problem = code === "ADDRESS_IN_USE"
-        ? "the port is in use; stop what has it, or set another (edge.listen, --listen)"
-        : error.message;
-      reject(new TunnelError(code, `Cannot listen on "${text}": ${problem}`, { cause: error }));
-    };
-    server.once("error", onError);
-    server.listen(address.port, address.host, () => {
-      server.off("error", onError);
-      server.on("error", ignore);
-      resolve();
+/** What a listener is made with cannot change. @throws {TunnelError} `CONFIG_INVALID`. */
+function requireSameListener(options: EdgeOptions, update: EdgeUpdate): void {
+  requireSafeListener(update);
+  const problem = (options.publicTls === undefined) !== (update.publicTls === undefined)
+    ? "TLS of the public listener cannot be switched on or off"
+    : (options.publicTls?.clientCaPem === undefined) !==
+        (update.publicTls?.clientCaPem === undefined)
+    ? "client certificates cannot be switched on or off"
+    : undefined;
+  if (problem === undefined) return;
+  throw new TunnelError("CONFIG_INVALID", `Cannot change while running: ${problem}; restart it`);
+}
+
+function usePublicTls(server: PublicServer, tls: PublicTls): void {
+  try {
+    server.useTls(tls);
+  } catch (error) {
+    throw new TunnelError("CONFIG_INVALID", "Cannot use the public certificate and key", {
+      cause: error,
     });
-  });
-}
-
-/** Answers a request that the parser gave up on. */
-function refuseUnparsed(options: EdgeOptions, error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const { maxHeaderBytes, headerTimeoutMs } = options.config;
-  switch (error.code) {
-    case "HPE_HEADER_OVERFLOW":
-      return endSocket(
-        options,
-        socket,
-        "HEADERS_TOO_LARGE",
-        `the limit is ${maxHeaderBytes} bytes`,
-      );
-    case "ERR_HTTP_REQUEST_TIMEOUT":
-      return endSocket(
-        options,
-        socket,
-        "REQUEST_TIMEOUT",
-        `the limit is ${headerTimeoutMs} ms for the headers`,
-      );
-    default:
-      return endSocket(options, socket, "BAD_REQUEST");
   }
 }
 
-/** Writes an answer to a bare socket and gives the client the time to read it. */
-function endSocket(options: EdgeOptions, socket: Duplex, code: ErrorCode, detail?: string): void {
-  socket.on("error", ignore);
-  if (socket.writableEnded) return;
-  socket.end(rawErrorResponse(code, { detail, allow: code === "METHOD_REFUSED" ? "" : undefined }));
-  socket.resume();
-  const timer = options.clock.setTimer(LINGER_MS, () => socket.destroy(), "no");
-  socket.on("close", () => timer.cancel());
+/** Is what its client showed still good, or not ended for long? */
+function mayGoOn({ client }: RunningExchange, nowMs: number): boolean {
+  if (client === undefined) return true;
+  return client.stillValid() && nowMs < client.validUntilMs + ENDED_PROOF_GRACE_MS;
 }
-
-function clientAddress(request: IncomingMessage): string {
-  const address = request.socket.remoteAddress;
-  if (address === undefined) return "unknown";
-  return address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
-}
-
-/** What the operator's proxy says the client asked for; ignored when it is not a host. */
-function forwardedHost(value: string | undefined): string | undefined {
-  return value !== undefined && FORWARDED_HOST.test(value) ? value : undefined;
-}
-
-function forwardedScheme(value: string | undefined): "http" | "https" | undefined {
-  return value === "http" || value === "https" ? value : undefined;
-}
-
-/** Errors of sockets are followed by `close`. */
-function ignore(): void {}
-
-const FORWARDED_HOST = /^[A-Za-z0-9._:[\]-]{1,261}$/;

@@ -55,6 +55,8 @@ export interface VerifiedRift {
   readonly serial: string;
   /** When the credential ends, wall clock, ms. */
   readonly expiresAtMs: number;
+  /** When the credential may be renewed, wall clock, ms; `Infinity` when not; else any time. */
+  readonly renewableAtMs?: number | undefined;
   mayClaim(tunnel: string): boolean;
 }
 

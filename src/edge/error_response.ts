@@ -24,6 +24,8 @@ export interface ErrorDetail {
   readonly detail?: string | undefined;
   /** Methods, for 405. */
   readonly allow?: string | undefined;
+  /** Flat pairs to add. */
+  readonly headers?: readonly string[] | undefined;
 }
 
 /** The answer for `code`; codes that have no HTTP status are internal errors to a client. */
@@ -48,8 +50,15 @@ export function errorResponse(code: ErrorCode, extra: ErrorDetail = {}): ErrorRe
     "Cache-Control",
     "no-store",
   ];
-  if (status === 503) headers.push("Retry-After", String(RETRY_AFTER_S));
-  if (status === 401) headers.push("WWW-Authenticate", "Bearer");
+  const more = extra.headers ?? [];
+  if ((status === 503 || status === 429) && !more.includes("Retry-After")) {
+    headers.push("Retry-After", String(RETRY_AFTER_S));
+  }
+  // A 401 must have one (RFC 9110, 15.5.2).
+  if (status === 401 && !more.includes("WWW-Authenticate")) {
+    headers.push("WWW-Authenticate", "Bearer");
+  }
+  headers.push(...more);
   if (extra.allow !== undefined) headers.push("Allow", extra.allow);
   return { status, headers, body };
 }

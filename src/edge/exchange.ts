@@ -21,11 +21,15 @@ import type { Connection, Stream, StreamHandler } from "../transport/transport.t
 import { CONNECTION_LOST_STREAM_CODE } from "../transport/transport.ts";
 import { encodeRequestHead, responseHeadReader } from "../wire/head.ts";
 import type { RequestHead, ResponseHead } from "../wire/head.ts";
+import type { Authenticated } from "../principal.ts";
 import { answerError, endAnswer } from "./answer.ts";
 import type { BodyWatch, WatchedBody } from "./body_watch.ts";
-import type { TunnelSettings } from "./edge_options.ts";
+import { ChunkOverhead } from "./chunk_overhead.ts";
+import { corsHeaders } from "./cors.ts";
+import type { EdgeSettings, TunnelSettings } from "./edge_options.ts";
 import type { ErrorDetail } from "./error_response.ts";
 import { readResponseHeaders } from "./request_headers.ts";
+import type { Outcome } from "./served_tunnel.ts";
 import { SseKeepalive } from "./sse_keepalive.ts";
 
 /** What all exchanges of an edge share. */
@@ -35,8 +39,8 @@ export interface ExchangeContext {
   readonly bodyWatch: BodyWatch;
   /** Answers that a client does not read: they hold a window of the tunnel. */
   readonly answerWatch: BodyWatch;
-  readonly maxBodyBytes: number;
-  readonly bodyTimeoutMs: number;
+  /** Those in force now. */
+  limits: Pick<EdgeSettings, "maxBodyBytes" | "bodyTimeoutMs">;
 }
 
 /** What one exchange is made of. */
@@ -46,20 +50,42 @@ export interface ExchangeStart {
   readonly settings: TunnelSettings;
   readonly connection: Connection;
   readonly head: RequestHead;
-  readonly body: "none" | "follows";
+  readonly body: "none" | "sized" | "chunked";
   readonly waits: "no" | "for_continue";
+  /** Who it is for; `undefined` where the private server asks. */
+  readonly client: Authenticated | undefined;
+  /** The page whose answer it is. */
+  readonly origin: string | undefined;
+  readonly observer: ExchangeObserver;
+}
+
+/** Told what becomes of an exchange. */
+export interface ExchangeObserver {
+  /** The head of the private server's answer is there; at most once. */
+  answered(eventStream: boolean): void;
   /** Called exactly once. */
-  readonly onEnd: () => void;
+  ended(outcome: Outcome): void;
+}
+
+/** A running exchange. */
+export interface RunningExchange {
+  readonly client: Authenticated | undefined;
+  /** Ends it now: the client learns that its proof is not good any more. */
+  cut(): void;
 }
 
 /** Opens a stream for an admitted request and carries it to its end. */
-export function startExchange(context: ExchangeContext, start: ExchangeStart): void {
+export function startExchange(context: ExchangeContext, start: ExchangeStart): RunningExchange {
   const exchange = new Exchange(context, start);
   exchange.open();
+  return exchange;
 }
 
-class Exchange implements StreamHandler, WatchedBody {
+class Exchange implements StreamHandler, WatchedBody, RunningExchange {
+  readonly client: Authenticated | undefined;
   progressAtMs: number | undefined = 0;
+  receivedBytes = 0;
+  #overhead: ChunkOverhead | undefined;
   readonly #context: ExchangeContext;
   readonly #start: ExchangeStart;
   readonly #request: IncomingMessage;
@@ -67,7 +93,6 @@ class Exchange implements StreamHandler, WatchedBody {
   readonly #socket: Socket;
   readonly #reader = responseHeadReader();
   #stream: Stream | undefined;
-  #bodyBytes = 0;
   /** Nothing of the request is to be sent any more: all was, or the rift wants no more. */
   #requestDone: boolean;
   #headSent = false;
@@ -82,10 +107,12 @@ class Exchange implements StreamHandler, WatchedBody {
   /** The stream is finished or given up: nothing from it counts any more. */
   #streamDone = false;
   #ended = false;
+  #outcome: Outcome = "aborted";
 
   constructor(context: ExchangeContext, start: ExchangeStart) {
     this.#context = context;
     this.#start = start;
+    this.client = start.client;
     this.#request = start.request;
     this.#response = start.response;
     this.#socket = start.request.socket;
@@ -106,26 +133,31 @@ class Exchange implements StreamHandler, WatchedBody {
     } catch (error) {
       return this.#fail(openFailure(error));
     }
+    if (waits === "for_continue") this.#response.writeContinue();
     if (body === "none") {
       this.#stream.end(bytes);
       return;
     }
+    if (body === "chunked") this.#overhead = new ChunkOverhead(this.#request);
     this.#stream.write(bytes);
     this.progressAtMs = this.#context.clock.now();
     this.#context.bodyWatch.add(this);
     this.#request.on("data", this.#onBody);
     this.#request.on("end", this.#onBodyEnd);
-    if (waits === "for_continue") this.#response.writeContinue();
   }
 
   // --- The request's body, from the client ---
 
   readonly #onBody = (chunk: Buffer): void => {
-    this.#bodyBytes += chunk.length;
-    if (this.#bodyBytes > this.#context.maxBodyBytes) {
+    this.receivedBytes += chunk.length;
+    const { maxBodyBytes } = this.#context.limits;
+    if (this.receivedBytes > maxBodyBytes) {
       this.#stopBody();
-      const detail = `the limit is ${this.#context.maxBodyBytes} bytes`;
-      return this.#fail("BODY_TOO_LARGE", { detail });
+      return this.#fail("BODY_TOO_LARGE", { detail: `the limit is ${maxBodyBytes} bytes` });
+    }
+    if (this.#overhead?.isTooMuch(this.receivedBytes) === true) {
+      this.#stopBody();
+      return this.#fail("BODY_TOO_LARGE", { detail: "its chunks are mostly not content" });
     }
     if (this.#requestDone || this.#stream!.write(chunk)) {
       this.progressAtMs = this.#context.clock.now();
@@ -144,7 +176,7 @@ class Exchange implements StreamHandler, WatchedBody {
 
   onStalled(): void {
     this.#stopBody();
-    const detail = `the limit is ${this.#context.bodyTimeoutMs} ms without progress`;
+    const detail = `the limit is ${this.#context.limits.bodyTimeoutMs} ms without progress`;
     this.#fail("REQUEST_TIMEOUT", { detail });
   }
 
@@ -202,14 +234,29 @@ class Exchange implements StreamHandler, WatchedBody {
   }
 
   #sendHead(head: ResponseHead): boolean {
-    const headers = readResponseHeaders(head.headers);
+    const { settings, origin, observer } = this.#start;
+    const headers = readResponseHeaders(head.headers, {
+      cors: origin === undefined ? "theirs" : "ours",
+      auth: settings.auth,
+    });
     if (headers === undefined) return false;
+    if (head.status === 401 && settings.auth === "edge") {
+      // Passed on, it would send the client to fetch a token that the edge never asked for.
+      this.#context.log.warn("Private server wants a credential of its own", {
+        tunnel: settings.name,
+        mend: "set authorization_file in the rift's [[rift.expose]]",
+      });
+      return false;
+    }
     this.#headSent = true;
+    this.#outcome = `${Math.floor(head.status / 100)}xx`;
+    observer.answered(headers.eventStream !== "no");
     this.#contentLength = headers.contentLength;
     this.#bodyless = head.status === 204 || head.status === 304 ||
       this.#start.head.method === "HEAD";
+    if (origin !== undefined) headers.endToEnd.push(...corsHeaders(origin));
     this.#response.writeHead(head.status, head.statusText, headers.endToEnd);
-    const { sseKeepaliveMs } = this.#start.settings;
+    const { sseKeepaliveMs } = settings;
     // With a length, a comment would push the upstream's own bytes beyond it.
     const mayGrow = headers.eventStream === "plain" && headers.contentLength === undefined;
     if (sseKeepaliveMs > 0 && mayGrow && !this.#bodyless) {
@@ -300,13 +347,24 @@ class Exchange implements StreamHandler, WatchedBody {
     const response = this.#response;
     if (response.destroyed || response.writableEnded) return;
     if (this.#headSent) {
+      this.#outcome = lowerCase(answerable(code));
       this.#context.log.debug("Exchange was cut", { code, exchange: this.#start.head.exchangeId });
       response.destroy();
       return;
     }
     this.#headSent = true;
+    this.#outcome = lowerCase(answerable(code));
     this.#context.log.debug("Exchange failed", { code, exchange: this.#start.head.exchangeId });
-    answerError(this.#request, response, this.#context.clock, answerable(code), extra);
+    const { origin } = this.#start;
+    const headers = origin === undefined ? undefined : corsHeaders(origin);
+    answerError(this.#request, response, this.#context.clock, answerable(code), {
+      ...extra,
+      headers,
+    });
+  }
+
+  cut(): void {
+    this.#fail("UNAUTHENTICATED");
   }
 
   /** The response is over: finished, or the client went away. */
@@ -318,7 +376,7 @@ class Exchange implements StreamHandler, WatchedBody {
     this.#context.bodyWatch.delete(this);
     this.#forgetStall();
     if (!this.#streamDone || !this.#requestDone) this.#abortStream();
-    this.#start.onEnd();
+    this.#start.observer.ended(this.#outcome);
   };
 
   #abortStream(): void {
@@ -362,6 +420,11 @@ function answerable(code: ErrorCode): ErrorCode {
     default:
       return code;
   }
+}
+
+/** The code as an outcome. */
+function lowerCase(code: ErrorCode): Outcome {
+  return code.toLowerCase() as Lowercase<ErrorCode>;
 }
 
 /** Errors of request and response are followed by a `close`, theirs or their socket's. */

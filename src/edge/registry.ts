@@ -17,6 +17,8 @@ export interface RiftLink {
   /** Name of its credential, for logs and status. */
   readonly rift: string;
   readonly status: RiftStatus;
+  /** What both sides of its connection can do beyond version 1. */
+  readonly features: readonly string[];
   /** An exchange was given to this connection; `exchangeEnded` follows exactly once. */
   exchangeStarted(): void;
   exchangeEnded(): void;

@@ -16,9 +16,18 @@ export interface RequestHeaders {
   readonly transferEncoding: string | undefined;
   readonly expect: string | undefined;
   readonly upgrade: string | undefined;
+  /** Asks of a page's preflight (Fetch standard, "CORS protocol"). */
+  readonly preflightMethod: string | undefined;
+  readonly preflightHeaders: string | undefined;
+  /** What the browser says of the page behind the request, when it is one. */
+  readonly fetchSite: string | undefined;
+  readonly forwardedFor: string | undefined;
   readonly forwardedHost: string | undefined;
   readonly forwardedProto: string | undefined;
-  /** An `Mcp-*` header that is there twice. */
+  /** Who a proxy of the operator says it is; only when it may, and says it once. */
+  readonly proxyUser: string | undefined;
+  readonly proxyGroups: string | undefined;
+  /** An `Mcp-*` header, or one of the proxy's, that is there twice. */
   readonly duplicate: string | undefined;
   /** Names and values with separators, bytes. */
   readonly bytes: number;
@@ -29,10 +38,14 @@ export interface RequestHeaders {
 
 /** What to leave out besides what always ends here. */
 export interface HeaderRules {
-  /** `"drop"` when the edge itself asked for a user token. */
-  readonly authorization: "pass" | "drop";
-  /** `"trust"` behind a proxy of the operator: then its `X-Forwarded-For` travels on. */
+  /** `"trust"` from a proxy of the operator: then its `X-Forwarded-For` travels on. */
   readonly forwarded: "drop" | "trust";
+  /** Lower-case names of the headers in which such a proxy names a user; never passed on. */
+  readonly proxyHeaders:
+    | { readonly user: string; readonly groups?: string | undefined }
+    | undefined;
+  /** Whether this peer may use them. */
+  readonly proxyIdentity: "drop" | "trust";
 }
 
 /** Reads `rawHeaders` as node gives them. */
@@ -50,6 +63,12 @@ export function readRequestHeaders(
   let transferEncoding: string | undefined;
   let expect: string | undefined;
   let upgrade: string | undefined;
+  let preflightMethod: string | undefined;
+  let preflightHeaders: string | undefined;
+  let fetchSite: string | undefined;
+  let forwardedFor: string | undefined;
+  let proxyUser: string | undefined;
+  let proxyGroups: string | undefined;
   let forwardedHost: string | undefined;
   let forwardedProto: string | undefined;
   let connection: string | undefined;
@@ -75,7 +94,15 @@ export function readRequestHeaders(
       case "authorization":
         authorizations++;
         authorization = value;
-        if (rules.authorization === "drop") continue;
+        break;
+      case "access-control-request-method":
+        preflightMethod = value;
+        break;
+      case "access-control-request-headers":
+        preflightHeaders = value;
+        break;
+      case "sec-fetch-site":
+        fetchSite = value;
         break;
       case "content-length":
         contentLength = value;
@@ -108,12 +135,21 @@ export function readRequestHeaders(
           if (name === "x-forwarded-host") forwardedHost = value;
           else if (name === "x-forwarded-proto") forwardedProto = value;
           if (name !== "x-forwarded-for") continue;
+          forwardedFor = forwardedFor === undefined ? value : `${forwardedFor},${value}`;
         } else if (name.startsWith("mcptun-")) {
           continue;
         } else if (name.startsWith("mcp-")) {
           if (mcpNames === undefined) mcpNames = [name];
           else if (mcpNames.includes(name)) duplicate = name;
           else mcpNames.push(name);
+        } else if (name === rules.proxyHeaders?.user) {
+          if (proxyUser !== undefined) duplicate = name;
+          proxyUser = value;
+          continue;
+        } else if (name === rules.proxyHeaders?.groups) {
+          if (proxyGroups !== undefined) duplicate = name;
+          proxyGroups = value;
+          continue;
         }
     }
     endToEnd.push(rawName, value);
@@ -130,8 +166,14 @@ export function readRequestHeaders(
     transferEncoding,
     expect,
     upgrade,
+    preflightMethod,
+    preflightHeaders,
+    fetchSite,
+    forwardedFor,
     forwardedHost,
     forwardedProto,
+    proxyUser: rules.proxyIdentity === "trust" ? proxyUser : undefined,
+    proxyGroups: rules.proxyIdentity === "trust" ? proxyGroups : undefined,
     duplicate,
     bytes,
     count: rawHeaders.length >> 1,
@@ -139,12 +181,23 @@ export function readRequestHeaders(
   };
 }
 
+/** What a private server must not say about its tunnel. */
+export interface ResponseRules {
+  /** `"ours"`: the edge answers pages of other origins itself. */
+  readonly cors: "theirs" | "ours";
+  /** `"edge"`: the edge asks clients for a token, and no one else may. */
+  readonly auth: "edge" | "upstream";
+}
+
 /**
  * The headers of a response that travel on: without those of the upstream's own connection.
  *
  * @returns `undefined` when the length is not one plain number: such an answer cannot be framed.
  */
-export function readResponseHeaders(headers: readonly string[]): ResponseHeaders | undefined {
+export function readResponseHeaders(
+  headers: readonly string[],
+  rules: ResponseRules,
+): ResponseHeaders | undefined {
   let contentLength: number | undefined;
   let connection: string | undefined;
   let contentType = "";
@@ -180,7 +233,12 @@ export function readResponseHeaders(headers: readonly string[]): ResponseHeaders
       case "transfer-encoding":
       case "upgrade":
         continue;
+      case "www-authenticate":
+        if (rules.auth === "edge") continue;
+        break;
       default:
+        if (name.startsWith("mcptun-")) continue;
+        if (rules.cors === "ours" && name.startsWith("access-control-")) continue;
     }
     endToEnd.push(rawName, value);
   }
@@ -199,6 +257,15 @@ export interface ResponseHeaders {
   readonly contentLength: number | undefined;
   readonly eventStream: "no" | "plain" | "encoded";
   readonly endToEnd: string[];
+}
+
+/** Without one header, given in lower case. */
+export function withoutHeader(pairs: readonly string[], name: string): string[] {
+  const kept: string[] = [];
+  for (let index = 0; index < pairs.length; index += 2) {
+    if (pairs[index]!.toLowerCase() !== name) kept.push(pairs[index]!, pairs[index + 1]!);
+  }
+  return kept;
 }
 
 /** Without the headers that `Connection` names (RFC 9110, section 7.6.1). */

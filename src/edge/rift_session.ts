@@ -1,5 +1,5 @@
 /**
- * The edge's end of one rift connection: hello, claims, heartbeats, goodbye.
+ * The edge's end of one rift connection: hello, claims, heartbeats, renewal, goodbye.
  *
  * @module
  */
@@ -15,26 +15,31 @@ import {
 import type { Logger } from "../log.ts";
 import type { Connection, Stream, StreamHandler } from "../transport/transport.ts";
 import { encodeControl } from "../wire/control.ts";
-import type { ControlMessage, RefusalCode, TunnelClaim } from "../wire/control.ts";
+import type { ControlMessage, Hello, RefusalCode, Renew } from "../wire/control.ts";
 import { ControlReader } from "../wire/control_reader.ts";
 import {
   chooseVersion,
   commonFeatures,
+  FEATURES,
   SUPPORTED_FEATURES,
   SUPPORTED_VERSIONS,
 } from "../wire/version.ts";
+import { type ClaimRules, Claims, type TunnelRefusal } from "./claims.ts";
 import type { RiftAuthority, TunnelSettings, VerifiedRift } from "./edge_options.ts";
 import type { RiftStatus } from "./edge_status.ts";
 import type { RiftLink, TunnelRegistry } from "./registry.ts";
+import { RiftRenewals } from "./rift_renewal.ts";
 
 /** What all sessions of an edge share. */
 export interface SessionContext {
   readonly edgeId: string;
-  readonly tunnels: ReadonlyMap<string, TunnelSettings>;
+  tunnels: ReadonlyMap<string, TunnelSettings>;
   readonly registry: TunnelRegistry;
   readonly rifts: RiftAuthority;
   /** Every session that said hello and is not over. */
   readonly sessions: Set<RiftSession>;
+  /** A connection was refused as a whole. */
+  readonly onRefused?: ((code: RefusalCode) => void) | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -44,12 +49,16 @@ export class RiftSession implements RiftLink, StreamHandler {
   readonly connection: Connection;
   readonly #context: SessionContext;
   readonly #reader = new ControlReader();
-  readonly #granted = new Set<string>();
+  readonly #claims = new Claims();
+  readonly #renewals: RiftRenewals;
   #log: Logger;
   #control: Stream | undefined;
   #verified: VerifiedRift | undefined;
+  /** Serial number before the last renewal: a rift that lost the new one comes back with it. */
+  #renewedFrom: string | undefined;
   #instance = "";
   #software = "";
+  #features: readonly string[] = [];
   readonly #connectedAtMs: number;
   #epoch = 0;
   #state: "new" | "verifying" | "open" | "closed" = "new";
@@ -57,12 +66,17 @@ export class RiftSession implements RiftLink, StreamHandler {
   #exchanges = 0;
   #lastSeenMs: number;
   #checkedAtMs: number;
+  #rechecking = false;
+  #recheckAgain = false;
+  /** The last recheck could not tell. */
+  #uncertain = false;
   #timer: Timer;
 
   constructor(context: SessionContext, connection: Connection) {
     this.#context = context;
     this.connection = connection;
     this.#log = context.log.child({ connection: connection.id, remote: connection.remote });
+    this.#renewals = new RiftRenewals({ ...context, log: this.#log });
     this.#lastSeenMs = context.clock.now();
     this.#connectedAtMs = context.clock.wallNow();
     this.#checkedAtMs = this.#lastSeenMs;
@@ -92,6 +106,10 @@ export class RiftSession implements RiftLink, StreamHandler {
     return this.#verified?.name ?? "";
   }
 
+  get features(): readonly string[] {
+    return this.#features;
+  }
+
   get status(): RiftStatus {
     return {
       name: this.rift,
@@ -113,6 +131,20 @@ export class RiftSession implements RiftLink, StreamHandler {
   exchangeEnded(): void {
     this.#exchanges--;
     this.#closeWhenDrained();
+  }
+
+  /** The records of credentials may have changed: ends the connection when its own is not good. */
+  recheck(): void {
+    if (this.#state !== "open") return;
+    this.#recheckAgain = true;
+    if (this.#rechecking) return;
+    // Handles its own failures.
+    void this.#recheckUntilSure();
+  }
+
+  /** Other tunnels are declared now. Exchanges of those that are not any more go on. */
+  tunnelsChanged(tunnels: ReadonlyMap<string, TunnelSettings>): void {
+    if (this.#state === "open") this.#judgeAgain(tunnels);
   }
 
   /** Tells the rift to finish what runs; it takes part in no new exchange. */
@@ -169,13 +201,21 @@ export class RiftSession implements RiftLink, StreamHandler {
     }
     switch (message.type) {
       case "claim": {
-        const granted = this.#claim(message.tunnels);
-        if (granted.length > 0) this.#send({ type: "claimed", tunnels: granted });
-        return;
+        const answer = this.#claims.claim(message.tunnels, this.#rules());
+        this.#register(answer.granted);
+        if (answer.granted.length > 0) this.#send({ type: "claimed", tunnels: answer.granted });
+        return this.#sendRefusals(answer.refusals);
       }
       case "release":
-        for (const name of message.tunnels) this.#release(name);
+        for (const name of message.tunnels) {
+          if (this.#claims.release(name)) this.#context.registry.remove(name, this);
+        }
         return;
+      case "renew":
+        if (!this.#features.includes(FEATURES.renew)) {
+          throw new TunnelError("PROTOCOL_ERROR", "Cannot take renew: it was not agreed");
+        }
+        return this.#renew(message);
       case "heartbeat":
         return this.#send({ type: "heartbeat_ack", sequence: message.sequence });
       case "heartbeat_ack":
@@ -188,11 +228,13 @@ export class RiftSession implements RiftLink, StreamHandler {
       case "welcome":
       case "refusal":
       case "claimed":
+      case "renewed":
+      case "renew_refused":
         throw new TunnelError("PROTOCOL_ERROR", `Cannot take ${message.type} from a rift`);
     }
   }
 
-  async #hello(hello: Extract<ControlMessage, { type: "hello" }>): Promise<void> {
+  async #hello(hello: Hello): Promise<void> {
     const version = chooseVersion(hello.versions, SUPPORTED_VERSIONS);
     if (version === undefined) {
       const spoken = SUPPORTED_VERSIONS.join(", ");
@@ -202,12 +244,8 @@ export class RiftSession implements RiftLink, StreamHandler {
     try {
       verified = await this.#context.rifts.verify(this.connection.peerCertificates);
     } catch (error) {
-      // With a cause it is the edge's own state that cannot be read, not the credential.
-      if (error instanceof TunnelError && error.cause === undefined) {
-        return this.#refuse("credential", error.message, undefined);
-      }
-      const cause = error instanceof Error ? error.cause ?? error : error;
-      this.#log.error("Cannot verify rift", { error: String(cause) });
+      if (isDecision(error)) return this.#refuse("credential", error.message, undefined);
+      this.#log.error("Cannot verify rift", { error: causeOf(error) });
       return this.#refuse("credential", "The credential cannot be checked now", REFUSAL_RETRY_MS);
     }
     if (this.#state !== "verifying") return;
@@ -215,7 +253,9 @@ export class RiftSession implements RiftLink, StreamHandler {
     this.#verified = verified;
     this.#instance = hello.instance;
     this.#software = hello.software;
+    this.#features = commonFeatures(hello.features, SUPPORTED_FEATURES);
     this.#epoch = hello.epoch;
+    if (this.#features.includes(FEATURES.check)) return this.#answerCheck(hello, version);
     if (!this.#replaceOlder()) {
       const reason = "A newer rift with this credential is connected";
       return this.#refuse("limit", reason, REFUSAL_RETRY_MS);
@@ -224,22 +264,42 @@ export class RiftSession implements RiftLink, StreamHandler {
     this.#context.sessions.add(this);
     this.#lastSeenMs = this.#context.clock.now();
     this.#watch();
-    const refusals: ControlMessage[] = [];
-    const tunnels = this.#claim(hello.tunnels, refusals);
-    this.#send({
-      type: "welcome",
-      version,
-      features: commonFeatures(hello.features, SUPPORTED_FEATURES),
-      edge: this.#context.edgeId,
-      tunnels,
-      heartbeatMs: HEARTBEAT_MS,
-    });
-    for (const refusal of refusals) this.#send(refusal);
+    const answer = this.#claims.claim(hello.tunnels, this.#rules());
+    this.#register(answer.granted);
+    this.#welcome(version, answer.granted);
+    this.#sendRefusals(answer.refusals);
     this.#log.info("Rift connected", {
       rift: verified.name,
       instance: hello.instance,
       software: hello.software,
-      tunnels: tunnels.join(" "),
+      tunnels: answer.granted.join(" "),
+    });
+    // It was verified before it could be found among the sessions: a revocation in between would
+    // be missed.
+    this.recheck();
+  }
+
+  /** Says what a rift with this credential would get. Registers nothing and replaces nobody. */
+  #answerCheck(hello: Hello, version: number): void {
+    const { granted, refusals } = this.#claims.claim(hello.tunnels, this.#rules());
+    this.#welcome(version, granted);
+    this.#sendRefusals(refusals);
+    this.#log.info("Rift was checked", { rift: this.rift, software: hello.software });
+    this.#over();
+    this.#timer = this.#context.clock.setTimer(REFUSAL_READ_MS, () => {
+      this.connection.close(quicOf("CONNECTION_CLOSED"), "The check is done");
+    }, "no");
+  }
+
+  #welcome(version: number, tunnels: readonly string[]): void {
+    this.#send({
+      type: "welcome",
+      version,
+      features: this.#features,
+      edge: this.#context.edgeId,
+      tunnels,
+      heartbeatMs: HEARTBEAT_MS,
+      timeMs: Math.trunc(this.#context.clock.wallNow()),
     });
   }
 
@@ -249,7 +309,7 @@ export class RiftSession implements RiftLink, StreamHandler {
    */
   #replaceOlder(): boolean {
     for (const other of this.#context.sessions) {
-      if (other.#verified?.serial !== this.#verified?.serial) continue;
+      if (!this.#isSameRift(other)) continue;
       if (other.#epoch > this.#epoch && other.#instance !== this.#instance && other.healthy) {
         return false;
       }
@@ -266,60 +326,121 @@ export class RiftSession implements RiftLink, StreamHandler {
     return true;
   }
 
-  #claim(claims: readonly TunnelClaim[], refusals?: ControlMessage[]): string[] {
-    const granted: string[] = [];
-    for (const claim of claims) {
-      const refusal = this.#refusalOf(claim);
-      if (refusal === undefined) {
-        granted.push(claim.name);
-        this.#granted.add(claim.name);
-        this.#context.registry.add(claim.name, this);
-        continue;
+  /**
+   * The same credential, also when one of the two has been renewed meanwhile: a rift that lost the
+   * new one comes back with the old one, and one that kept it is the same process or knows both.
+   */
+  #isSameRift(other: RiftSession): boolean {
+    const mine = this.#verified;
+    const theirs = other.#verified;
+    if (mine === undefined || theirs === undefined) return false;
+    return mine.serial === theirs.serial || mine.serial === other.#renewedFrom ||
+      mine.name === theirs.name && this.#instance === other.#instance;
+  }
+
+  // --- Tunnels ---
+
+  #rules(tunnels = this.#context.tunnels): ClaimRules {
+    // Claims are answered only after the rift was verified.
+    return { tunnels, rift: this.#verified! };
+  }
+
+  #register(tunnels: readonly string[]): void {
+    for (const name of tunnels) this.#context.registry.add(name, this);
+  }
+
+  #sendRefusals(refusals: readonly TunnelRefusal[]): void {
+    for (const refusal of refusals) {
+      const { tunnel, code, reason } = refusal;
+      this.#log.warn("Claim refused", { rift: this.rift, tunnel, code, reason });
+      this.#send(refusal);
+    }
+  }
+
+  #judgeAgain(tunnels: ReadonlyMap<string, TunnelSettings>): void {
+    const { withdrawn, granted, refusals } = this.#claims.judgeAgain(this.#rules(tunnels));
+    for (const name of withdrawn) this.#context.registry.remove(name, this);
+    this.#register(granted);
+    if (granted.length > 0) {
+      this.#log.info("Tunnels granted late", { rift: this.rift, tunnels: granted.join(" ") });
+      this.#send({ type: "claimed", tunnels: granted });
+    }
+    this.#sendRefusals(refusals);
+  }
+
+  // --- The credential ---
+
+  async #recheckUntilSure(): Promise<void> {
+    this.#rechecking = true;
+    while (this.#recheckAgain && this.#state === "open") {
+      this.#recheckAgain = false;
+      await this.#recheckOnce();
+    }
+    this.#rechecking = false;
+  }
+
+  async #recheckOnce(): Promise<void> {
+    const before = this.#verified;
+    if (before === undefined) return;
+    let now: VerifiedRift;
+    try {
+      now = await this.#context.rifts.recheck(before);
+    } catch (error) {
+      if (this.#state !== "open") return;
+      if (this.#verified !== before) this.#recheckAgain = true; // renewed meanwhile
+      else if (isDecision(error)) this.#refuse("credential", error.message, undefined);
+      else this.#keepUncertain(error);
+      return;
+    }
+    if (this.#state !== "open") return;
+    this.#uncertain = false;
+    if (this.#verified !== before) {
+      this.#recheckAgain = true;
+      return;
+    }
+    this.#verified = now;
+    this.#judgeAgain(this.#context.tunnels);
+    this.#watch();
+  }
+
+  /** The edge's own state cannot be read: that is no reason to cut a rift off. It looks again soon. */
+  #keepUncertain(error: unknown): void {
+    if (!this.#uncertain) {
+      this.#log.error("Cannot recheck rift", { rift: this.rift, error: causeOf(error) });
+    }
+    this.#uncertain = true;
+  }
+
+  /** @throws {TunnelError} `PROTOCOL_ERROR` when another renewal has no answer yet. */
+  #renew(message: Renew): void {
+    const before = this.#verified;
+    if (before === undefined) return;
+    // Never rejects.
+    void this.#renewals.answer(before, message).then((answer) => {
+      if (this.#state !== "open") return;
+      if ("type" in answer) {
+        this.#log.warn("Renewal refused", { rift: this.rift, reason: answer.reason });
+        return this.#send(answer);
       }
-      this.#log.warn("Claim refused", { rift: this.rift, tunnel: claim.name, ...refusal });
-      const message = {
-        type: "refusal",
-        ...refusal,
-        retryAfterMs: undefined,
-        tunnel: claim.name,
-      } as const;
-      if (refusals === undefined) this.#send(message);
-      else refusals.push(message);
-    }
-    return granted;
-  }
-
-  #refusalOf(claim: TunnelClaim): { code: RefusalCode; reason: string } | undefined {
-    const declared = this.#context.tunnels.get(claim.name);
-    if (this.#verified?.mayClaim(claim.name) !== true) {
-      const reason = `The credential does not allow tunnel "${claim.name}": ` +
-        "issue one whose --tunnels names it";
-      return { code: "tunnel_forbidden", reason };
-    }
-    if (declared === undefined) {
-      const reason = `Tunnel "${claim.name}" is not declared on the edge: ` +
-        "add a [[tunnel]] table with this name there, and restart it";
-      return { code: "tunnel_unknown", reason };
-    }
-    if (declared.protocol !== claim.protocol) {
-      const { protocol } = declared;
-      const reason =
-        `Tunnel "${claim.name}" is declared with protocol "${protocol}" on the edge: ` +
-        `start the rift with --protocol ${protocol}, or expose it so`;
-      return { code: "tunnel_unknown", reason };
-    }
-    return undefined;
-  }
-
-  #release(name: string): void {
-    if (this.#granted.delete(name)) this.#context.registry.remove(name, this);
+      this.#renewedFrom = before.serial;
+      this.#verified = answer.rift;
+      this.#log.info("Rift has a new certificate", {
+        rift: this.rift,
+        serial: answer.rift.serial,
+        ends: new Date(answer.rift.expiresAtMs).toISOString(),
+      });
+      this.#send({ type: "renewed", certificate: answer.certificate });
+      this.#watch();
+    });
   }
 
   /** Ends a connection whose rift has been silent for too long, or whose credential has ended. */
   #watch(): void {
     this.#timer.cancel();
-    this.#checkedAtMs = this.#context.clock.now();
-    this.#timer = this.#context.clock.setTimer(HEARTBEAT_MS, () => {
+    const { clock } = this.#context;
+    this.#checkedAtMs = clock.now();
+    const leftMs = (this.#verified?.expiresAtMs ?? 0) - clock.wallNow();
+    this.#timer = clock.setTimer(Math.min(HEARTBEAT_MS, Math.max(leftMs, 1)), () => {
       const now = this.#context.clock.now();
       // A late check means that this process stood still: then silence proves nothing.
       if (now - this.#checkedAtMs > 2 * HEARTBEAT_MS) this.#lastSeenMs = now;
@@ -330,6 +451,7 @@ export class RiftSession implements RiftLink, StreamHandler {
       if (this.#context.clock.wallNow() >= (this.#verified?.expiresAtMs ?? 0)) {
         return this.#refuse("credential", "The credential has ended", undefined);
       }
+      if (this.#uncertain) this.recheck();
       this.#watch();
     }, "no");
   }
@@ -351,6 +473,7 @@ export class RiftSession implements RiftLink, StreamHandler {
   #refuse(code: RefusalCode, reason: string, retryAfterMs: number | undefined): void {
     if (this.#state === "closed") return;
     this.#log.warn("Rift refused", { rift: this.rift, code, reason });
+    this.#context.onRefused?.(code);
     this.#send({ type: "refusal", code, reason, retryAfterMs, tunnel: undefined });
     this.#over();
     this.#timer = this.#context.clock.setTimer(REFUSAL_READ_MS, () => {
@@ -362,9 +485,17 @@ export class RiftSession implements RiftLink, StreamHandler {
     this.#timer.cancel();
     this.#state = "closed";
     this.#context.sessions.delete(this);
-    for (const name of this.#granted) this.#context.registry.remove(name, this);
-    this.#granted.clear();
+    for (const name of this.#claims.clear()) this.#context.registry.remove(name, this);
   }
+}
+
+/** The credential is not good. With a cause it is the edge's own state that cannot be read. */
+function isDecision(error: unknown): error is TunnelError {
+  return error instanceof TunnelError && error.code === "REFUSED" && error.cause === undefined;
+}
+
+function causeOf(error: unknown): string {
+  return String(error instanceof Error ? error.cause ?? error : error);
 }
 
 const IGNORE: StreamHandler = { onData() {}, onDrain() {}, onStopped() {}, onAbort() {} };

@@ -10,6 +10,7 @@
 import { Buffer } from "node:buffer";
 import {
   createPrivateKey,
+  createPublicKey,
   randomBytes,
   sign,
   verify,
@@ -59,6 +60,10 @@ export interface CertificateFacts extends Validity {
 }
 
 const KEY = { name: "ECDSA", namedCurve: "P-256" } as const;
+/** SubjectPublicKeyInfo of P-256 up to the coordinates: `id-ecPublicKey`, `secp256r1`, form 04. */
+const P256_PREFIX = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d03010703420004", "hex");
+/** Two coordinates of 32 bytes. */
+const P256_POINT_BYTES = 64;
 const PROOF = Buffer.from("mcptun: does this key belong to this certificate?");
 const SIGNATURE = { name: "ECDSA", hash: "SHA-256" } as const;
 
@@ -90,6 +95,55 @@ export async function makeCa(commonName: string, validity: Validity): Promise<Ce
 
 /** Makes a key pair and a certificate for it, signed by `ca`. */
 export async function makeLeaf(ca: CertifiedKey, facts: LeafFacts): Promise<CertifiedKey> {
+  const keys = await generateKeys();
+  return {
+    certPem: await certify(ca, facts, keys.publicKey),
+    keyPem: await pemOfKey(keys.privateKey),
+  };
+}
+
+/**
+ * Makes a certificate for a key that someone else holds, signed by `ca`.
+ *
+ * @returns PEM.
+ * @throws {TypeError} Unless {@link isP256PublicKey} holds for `publicKey`.
+ */
+export async function makeLeafFor(
+  ca: CertifiedKey,
+  facts: LeafFacts & { readonly publicKey: Uint8Array },
+): Promise<string> {
+  if (!isP256PublicKey(facts.publicKey)) {
+    throw new TypeError("Cannot make a certificate: the key is not on P-256");
+  }
+  const spki = Uint8Array.from(facts.publicKey);
+  return await certify(
+    ca,
+    facts,
+    await webcrypto.subtle.importKey("spki", spki, KEY, true, ["verify"]),
+  );
+}
+
+/**
+ * Is this the SubjectPublicKeyInfo, DER, of a P-256 key (RFC 5480, 2) with its point uncompressed?
+ * There is one spelling of each key, and no other passes.
+ */
+export function isP256PublicKey(spki: Uint8Array): boolean {
+  if (spki.length !== P256_PREFIX.length + P256_POINT_BYTES) return false;
+  if (!P256_PREFIX.equals(spki.subarray(0, P256_PREFIX.length))) return false;
+  try {
+    // Deno's WebCrypto takes points that are not on the curve; this does not, on both runtimes.
+    return createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" })
+      .asymmetricKeyType === "ec";
+  } catch {
+    return false; // the point is not on the curve
+  }
+}
+
+async function certify(
+  ca: CertifiedKey,
+  facts: LeafFacts,
+  publicKey: webcrypto.CryptoKey,
+): Promise<string> {
   const x509 = await loadX509();
   const issuer = new x509.X509Certificate(requireDer("CERTIFICATE", ca.certPem));
   const signingKey = await webcrypto.subtle.importKey(
@@ -99,7 +153,6 @@ export async function makeLeaf(ca: CertifiedKey, facts: LeafFacts): Promise<Cert
     false,
     ["sign"],
   );
-  const keys = await generateKeys();
   const usage = facts.usage === "server"
     ? x509.ExtendedKeyUsage.serverAuth
     : x509.ExtendedKeyUsage.clientAuth;
@@ -110,23 +163,20 @@ export async function makeLeaf(ca: CertifiedKey, facts: LeafFacts): Promise<Cert
     notBefore: new Date(facts.notBeforeMs),
     notAfter: new Date(facts.notAfterMs),
     signingAlgorithm: SIGNATURE,
-    publicKey: keys.publicKey,
+    publicKey,
     signingKey,
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([usage], false),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
       await x509.AuthorityKeyIdentifierExtension.create(issuer),
       ...(facts.dnsName === undefined
         ? []
         : [new x509.SubjectAlternativeNameExtension([{ type: "dns", value: facts.dnsName }])]),
     ],
   });
-  return {
-    certPem: pemOfCertificate(certificate.rawData),
-    keyPem: await pemOfKey(keys.privateKey),
-  };
+  return pemOfCertificate(certificate.rawData);
 }
 
 /**

@@ -21,8 +21,14 @@ import { TunnelError } from "../errors.ts";
 import { MAX_TUNNELS_PER_RIFT } from "../limits.ts";
 import { compileNameGlob } from "../policy/name_glob.ts";
 import { Secret } from "../runtime/secret.ts";
-import { isIssuedBy, isKeyOf, readCertificate, type TlsMaterial } from "./certificate.ts";
-import type { CredentialStore } from "./credential_store.ts";
+import {
+  type CertifiedKey,
+  isIssuedBy,
+  isKeyOf,
+  readCertificate,
+  type TlsMaterial,
+} from "./certificate.ts";
+import { type CredentialStore, lifetimeOf } from "./credential_store.ts";
 import { derOfPem, type PemLabel, pemOfDer } from "./pem.ts";
 import { isRiftName } from "./rift_name.ts";
 import { MAX_CREDENTIAL_TTL_MS, type TunnelCa } from "./tunnel_ca.ts";
@@ -119,21 +125,13 @@ export async function issueRiftCredential(options: IssueOptions): Promise<Creden
       JSON.stringify(name.slice(0, 80))
     } as a rift name: allowed are 1 to 64 of a-z 0-9 . _ - beginning with a letter or digit`,
   );
-  requireUsage(
-    ttlMs > 0 && ttlMs <= MAX_CREDENTIAL_TTL_MS,
-    "Cannot issue a credential with this lifetime: it must be above 0 and at most 3650 days",
-  );
+  requireLifetime(ttlMs);
   requireUsage(
     tunnels.length > 0 && tunnels.length <= MAX_TUNNELS_PER_RIFT,
     `Cannot issue a credential for ${tunnels.length} tunnel patterns: ` +
       `1 to ${MAX_TUNNELS_PER_RIFT} are allowed`,
   );
-  requireUsage(
-    isAddress(address),
-    `Cannot use ${
-      JSON.stringify(address.slice(0, 300))
-    } as the address of the edge: it must be host:port`,
-  );
+  requireAddress(address);
   compileNameGlob(tunnels);
   const issuedAtMs = Math.trunc(clock.wallNow());
   await store.requireFreeName(name, issuedAtMs);
@@ -147,6 +145,64 @@ export async function issueRiftCredential(options: IssueOptions): Promise<Creden
     expiresAtMs,
     material: { caPem: ca.caPem, certPem, keyPem },
   };
+}
+
+/** What {@link rotateRiftCredential} needs. */
+export interface RotateOptions {
+  readonly ca: TunnelCa;
+  readonly store: CredentialStore;
+  readonly name: string;
+  /** Above 0, at most ten years; absent: as long as the one in use was made for. */
+  readonly ttlMs?: number | undefined;
+  /** How long the one in use still works, ms; never longer than it would have. */
+  readonly overlapMs: number;
+  /** `host:port` that the rift dials. */
+  readonly address: string;
+  readonly clock: Clock;
+}
+
+/**
+ * Makes the next credential of a rift, for the same tunnels. All that are active of its name end
+ * after the overlap.
+ *
+ * @throws {TunnelError} `USAGE` when none of that name is active, or for a wrong lifetime, overlap
+ *   or address; `STATE_UNUSABLE`.
+ */
+export async function rotateRiftCredential(options: RotateOptions): Promise<Credential> {
+  const { ca, store, name, overlapMs, address, clock } = options;
+  const issuedAtMs = Math.trunc(clock.wallNow());
+  const [current] = await store.active(name, issuedAtMs);
+  requireUsage(
+    current !== undefined,
+    `Cannot rotate the credential of ${JSON.stringify(name.slice(0, 80))}: ` +
+      'no active one has that name (make one with "mcptun token issue")',
+  );
+  requireUsage(
+    overlapMs >= 0 && overlapMs <= MAX_CREDENTIAL_TTL_MS,
+    "Cannot rotate a credential with this overlap: it must be 0 to 3650 days",
+  );
+  const lifetimeMs = Math.ceil(options.ttlMs ?? lifetimeOf(current));
+  requireLifetime(lifetimeMs);
+  requireAddress(address);
+  const { tunnels } = current;
+  const { certPem, keyPem, serial, expiresAtMs } = await ca.issue({ name, ttlMs: lifetimeMs });
+  const facts = { name, serial, tunnels, expiresAtMs };
+  await store.rotate({ ...facts, issuedAtMs, lifetimeMs, revoked: false }, overlapMs);
+  return { ...facts, address, material: { caPem: ca.caPem, certPem, keyPem } };
+}
+
+/**
+ * The credential of a rift whose certificate was renewed.
+ *
+ * @throws {TunnelError} `CREDENTIAL_INVALID` when the pair does not take the old one's place.
+ */
+export function renewedCredential(old: Credential, pair: CertifiedKey): Credential {
+  const { certPem, keyPem } = pair;
+  const material = { caPem: old.material.caPem, certPem, keyPem };
+  // Whether it has ended is for whoever uses it to see.
+  const facts = checkMaterial(material, -Infinity);
+  if (facts.name !== old.name) throw invalid("the certificate in it is for another rift");
+  return { ...old, ...facts, material };
 }
 
 /** The base64url text after the prefix. */
@@ -250,7 +306,23 @@ function isAddress(address: string): boolean {
   return port >= 1 && port <= 65_535;
 }
 
-function requireUsage(holds: boolean, message: string): void {
+function requireLifetime(ttlMs: number): void {
+  requireUsage(
+    ttlMs > 0 && ttlMs <= MAX_CREDENTIAL_TTL_MS,
+    "Cannot issue a credential with this lifetime: it must be above 0 and at most 3650 days",
+  );
+}
+
+function requireAddress(address: string): void {
+  requireUsage(
+    isAddress(address),
+    `Cannot use ${
+      JSON.stringify(address.slice(0, 300))
+    } as the address of the edge: it must be host:port`,
+  );
+}
+
+function requireUsage(holds: boolean, message: string): asserts holds {
   if (!holds) throw new TunnelError("USAGE", message);
 }
 

@@ -7,11 +7,13 @@
  * @module
  */
 
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 
+import type { Clock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
+import { STATE_POLL_MS } from "../limits.ts";
 import { compileNameGlob } from "../policy/name_glob.ts";
+import { fileStamp, watchFiles } from "../runtime/file_watch.ts";
 import { readCertificate } from "./certificate.ts";
 import { isRiftName } from "./rift_name.ts";
 import {
@@ -32,6 +34,12 @@ export interface CredentialRecord {
   readonly issuedAtMs: number;
   readonly expiresAtMs: number;
   readonly revoked: boolean;
+  /** Lifetime it was made for, ms; absent: from `issuedAtMs` to `expiresAtMs`. */
+  readonly lifetimeMs?: number;
+  /** Serial number of the one that it renews. */
+  readonly renews?: string;
+  /** Another was made in its place: it ends early and is not renewed. */
+  readonly rotated?: boolean;
 }
 
 /** A rift whose certificate is known and good. */
@@ -39,6 +47,8 @@ export interface VerifiedRift {
   readonly name: string;
   readonly serial: string;
   readonly expiresAtMs: number;
+  /** When it may be renewed, wall clock, ms; `Infinity` when not. */
+  readonly renewableAtMs: number;
   mayClaim(tunnel: string): boolean;
 }
 
@@ -91,16 +101,72 @@ export class CredentialStore {
       throw new TypeError("Cannot add the credential: its record is not valid");
     }
     await this.#change((records) => {
-      const nowMs = record.issuedAtMs;
-      requireFreeName(records, record.name, nowMs);
-      const kept = records.length < MAX_CREDENTIALS
-        ? records
-        : records.filter((known) => isActive(known, nowMs));
-      if (kept.length >= MAX_CREDENTIALS) {
-        throw new TunnelError("USAGE", `Cannot issue: ${MAX_CREDENTIALS} credentials are active`);
-      }
-      return [...kept, record];
+      requireFreeName(records, record.name, record.issuedAtMs);
+      return withRecord(records, record);
     });
+  }
+
+  /**
+   * Adds a record that takes the place of the active ones of its name: they end after `overlapMs`,
+   * or at their own end if that is earlier, and are not renewed any more.
+   *
+   * @throws {TunnelError} `USAGE` when no credential of that name is active; `STATE_UNUSABLE`.
+   */
+  async rotate(record: CredentialRecord, overlapMs: number): Promise<void> {
+    if (!isRecord(record) || !(overlapMs >= 0)) {
+      throw new TypeError("Cannot rotate the credential: its record is not valid");
+    }
+    const nowMs = record.issuedAtMs;
+    const endsMs = Math.trunc(nowMs + overlapMs);
+    await this.#change((records) => {
+      requireActiveName(records, record.name, nowMs);
+      return withSuccessor(records, record).map((known) => {
+        if (known === record || known.name !== record.name || known.revoked) return known;
+        return {
+          ...known,
+          lifetimeMs: lifetimeOf(known),
+          expiresAtMs: Math.min(known.expiresAtMs, endsMs),
+          rotated: true,
+        };
+      });
+    });
+  }
+
+  /**
+   * Adds a record that renews the one with serial number `renews`, which stays good until its own
+   * end. An earlier renewal of the same one, which was not put to use then, is dropped: so a
+   * credential adds one record at most, however often it asks.
+   *
+   * @throws {TunnelError} `REFUSED` as {@link renewable}; `STATE_UNUSABLE`.
+   */
+  async addRenewed(record: CredentialRecord & { readonly renews: string }): Promise<void> {
+    if (!isRecord(record)) {
+      throw new TypeError("Cannot renew the credential: its record is not valid");
+    }
+    await this.#change((records) => {
+      // Again, under the lock: a command may have revoked it meanwhile.
+      const renewed = records.find(({ serial }) => serial === record.renews);
+      requireRenewable(renewed, record.issuedAtMs);
+      return withSuccessor(records.filter(({ renews }) => renews !== record.renews), record);
+    });
+  }
+
+  /** The active records of a name, newest first. */
+  async active(name: string, nowMs: number): Promise<readonly CredentialRecord[]> {
+    const records = (await this.list()).filter((one) => one.name === name && isActive(one, nowMs));
+    return records.sort((a, b) => b.issuedAtMs - a.issuedAtMs);
+  }
+
+  /**
+   * Calls `onChange` within `STATE_POLL_MS` when another process, or this one, has changed the
+   * records, or when the file cannot be read any more. Ends with `signal`.
+   */
+  watch({ clock, signal, onChange }: {
+    readonly clock: Clock;
+    readonly signal: AbortSignal;
+    readonly onChange: () => void;
+  }): void {
+    watchFiles({ paths: [this.#path], everyMs: STATE_POLL_MS, clock, signal, onChange });
   }
 
   /**
@@ -144,23 +210,38 @@ export class CredentialStore {
     const facts = leaf === undefined ? undefined : readCertificate(leaf);
     if (facts === undefined) throw refused("The certificate cannot be read");
     const record = (await this.#currentForPeer()).bySerial.get(facts.serial);
-    if (record === undefined) {
-      throw refused("This credential is not known here: ask for a new one (mcptun token issue)");
-    }
-    if (record.revoked) throw refused("This credential has been revoked: ask for a new one");
-    const expiresAtMs = Math.min(record.expiresAtMs, facts.notAfterMs);
-    if (nowMs >= expiresAtMs) {
-      const ended = new Date(expiresAtMs).toISOString();
-      throw refused(`This credential ended at ${ended}: ask for a new one (mcptun token issue)`);
-    }
+    const rift = verifiedOf(requireGood(record, facts.notAfterMs, nowMs), facts.notAfterMs);
     if (nowMs < facts.notBeforeMs) {
       throw refused("This credential is not valid yet: check the clocks");
     }
-    if (facts.commonName !== record.name) {
+    if (facts.commonName !== rift.name) {
       throw refused("This credential does not carry the name it was issued for");
     }
-    const mayClaim = compileNameGlob(record.tunnels);
-    return { name: record.name, serial: record.serial, expiresAtMs, mayClaim };
+    return rift;
+  }
+
+  /**
+   * What holds now for a credential that {@link verify} has accepted. It never ends later than it
+   * did then: that was its certificate's end, or an earlier one.
+   *
+   * @throws {TunnelError} `REFUSED`, as `verify`.
+   */
+  async recheck(
+    { serial, expiresAtMs }: { readonly serial: string; readonly expiresAtMs: number },
+    nowMs: number,
+  ): Promise<VerifiedRift> {
+    const record = (await this.#currentForPeer()).bySerial.get(serial);
+    return verifiedOf(requireGood(record, expiresAtMs, nowMs), expiresAtMs);
+  }
+
+  /**
+   * The record of a credential that may be renewed now.
+   *
+   * @throws {TunnelError} `REFUSED` with one line that the rift may be shown: it is not good any
+   *   more, was rotated, or more than half of its life is left. As `verify` otherwise.
+   */
+  async renewable(serial: string, nowMs: number): Promise<CredentialRecord> {
+    return requireRenewable((await this.#currentForPeer()).bySerial.get(serial), nowMs);
   }
 
   async #currentForPeer(): Promise<Snapshot> {
@@ -174,7 +255,7 @@ export class CredentialStore {
   }
 
   async #current(): Promise<Snapshot> {
-    const stamp = await stampOf(this.#path);
+    const stamp = await fileStamp(this.#path);
     if (stamp === this.#snapshot.stamp) return this.#snapshot;
     const text = await readStateFile(this.#path);
     const records = text === undefined ? [] : parseRecords(this.#path, text);
@@ -195,14 +276,93 @@ export class CredentialStore {
   }
 }
 
-/** Changes with every replacement of the file: a rename brings a new inode. */
-async function stampOf(path: string): Promise<string> {
-  try {
-    const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  } catch {
-    return "absent"; // or not readable: reading it gives the real complaint
+/** How long a credential was made to last, ms: what a successor lasts unless told otherwise. */
+export function lifetimeOf(record: CredentialRecord): number {
+  return record.lifetimeMs ?? record.expiresAtMs - record.issuedAtMs;
+}
+
+/** @throws {TunnelError} `REFUSED` unless the credential is known, not revoked and not over. */
+function requireGood(
+  record: CredentialRecord | undefined,
+  notAfterMs: number,
+  nowMs: number,
+): CredentialRecord {
+  if (record === undefined) {
+    throw refused("This credential is not known here: ask for a new one (mcptun token issue)");
   }
+  if (record.revoked) throw refused("This credential has been revoked: ask for a new one");
+  const expiresAtMs = Math.min(record.expiresAtMs, notAfterMs);
+  if (nowMs >= expiresAtMs) {
+    const ended = new Date(expiresAtMs).toISOString();
+    throw refused(`This credential ended at ${ended}: ask for a new one (mcptun token issue)`);
+  }
+  return record;
+}
+
+/** @throws {TunnelError} `REFUSED` */
+function requireRenewable(record: CredentialRecord | undefined, nowMs: number): CredentialRecord {
+  const good = requireGood(record, Infinity, nowMs);
+  if (good.rotated === true) {
+    throw refused("This credential was rotated and is not renewed: use the new one");
+  }
+  if (nowMs < renewableAtMs(good)) {
+    throw refused("This credential is not renewed yet: more than half of its life is left");
+  }
+  return good;
+}
+
+function renewableAtMs(record: CredentialRecord): number {
+  return record.rotated === true ? Infinity : record.expiresAtMs - lifetimeOf(record) / 2;
+}
+
+function verifiedOf(record: CredentialRecord, notAfterMs: number): VerifiedRift {
+  return {
+    name: record.name,
+    serial: record.serial,
+    expiresAtMs: Math.min(record.expiresAtMs, notAfterMs),
+    renewableAtMs: renewableAtMs(record),
+    mayClaim: compileNameGlob(record.tunnels),
+  };
+}
+
+/** With a successor; what has ended of the same name goes, so that years add nothing. */
+function withSuccessor(
+  records: readonly CredentialRecord[],
+  record: CredentialRecord,
+): CredentialRecord[] {
+  const nowMs = record.issuedAtMs;
+  return withRecord(
+    records.filter((known) => known.name !== record.name || known.expiresAtMs > nowMs),
+    record,
+  );
+}
+
+/** @throws {TunnelError} `USAGE` when there is no room. */
+function withRecord(
+  records: readonly CredentialRecord[],
+  record: CredentialRecord,
+): CredentialRecord[] {
+  const kept = records.length < MAX_CREDENTIALS
+    ? records
+    : records.filter((known) => isActive(known, record.issuedAtMs));
+  if (kept.length >= MAX_CREDENTIALS) {
+    throw new TunnelError("USAGE", `Cannot issue: ${MAX_CREDENTIALS} credentials are active`);
+  }
+  return [...kept, record];
+}
+
+/** @throws {TunnelError} `USAGE` */
+function requireActiveName(
+  records: readonly CredentialRecord[],
+  name: string,
+  nowMs: number,
+): void {
+  if (records.some((record) => record.name === name && isActive(record, nowMs))) return;
+  throw new TunnelError(
+    "USAGE",
+    `Cannot rotate the credential of "${name}": no active one has that name ` +
+      '(make one with "mcptun token issue")',
+  );
 }
 
 function requireFreeName(records: readonly CredentialRecord[], name: string, nowMs: number): void {
@@ -257,12 +417,20 @@ function parseRecords(path: string, text: string): CredentialRecord[] {
 function isRecord(value: unknown): value is CredentialRecord {
   if (!isObject(value)) return false;
   const { name, serial, tunnels, issuedAtMs, expiresAtMs, revoked } = value;
+  const { lifetimeMs, renews, rotated } = value;
   return typeof name === "string" && isRiftName(name) &&
-    typeof serial === "string" && /^[0-9a-f]{1,40}$/.test(serial) &&
+    isSerial(serial) &&
     Array.isArray(tunnels) && tunnels.every((glob) => typeof glob === "string") &&
     areGlobs(tunnels) &&
     Number.isSafeInteger(issuedAtMs) && Number.isSafeInteger(expiresAtMs) &&
-    typeof revoked === "boolean";
+    typeof revoked === "boolean" &&
+    (lifetimeMs === undefined || Number.isSafeInteger(lifetimeMs) && Number(lifetimeMs) > 0) &&
+    (renews === undefined || isSerial(renews)) &&
+    (rotated === undefined || typeof rotated === "boolean");
+}
+
+function isSerial(value: unknown): boolean {
+  return typeof value === "string" && /^[0-9a-f]{1,40}$/.test(value);
 }
 
 function areGlobs(patterns: readonly string[]): boolean {

@@ -17,8 +17,10 @@ import {
   type CertifiedKey,
   isIssuedBy,
   isKeyOf,
+  type LeafFacts,
   makeCa,
   makeLeaf,
+  makeLeafFor,
   readCertificate,
   type TlsMaterial,
 } from "./certificate.ts";
@@ -57,11 +59,23 @@ export interface TunnelCaOptions {
   readonly log: Logger;
 }
 
-/** A client certificate, its key, and what is stored of it. */
-export interface IssuedCertificate extends CertifiedKey {
+/** A client certificate and what is stored of it. */
+export interface MadeCertificate {
+  readonly certPem: string;
   /** Lower-case hexadecimal. */
   readonly serial: string;
   readonly expiresAtMs: number;
+}
+
+/** A client certificate, its key, and what is stored of it. */
+export interface IssuedCertificate extends MadeCertificate, CertifiedKey {}
+
+/** What a client certificate is made for. */
+export interface ClientRequest {
+  /** A rift name. */
+  readonly name: string;
+  /** Above 0, at most ten years. */
+  readonly ttlMs: number;
 }
 
 /** An open tunnel CA. */
@@ -73,13 +87,21 @@ export interface TunnelCa {
    */
   serverMaterial(): Promise<TlsMaterial>;
   /**
-   * Makes a client certificate for a rift. It never outlives the CA, so `expiresAtMs` may come
+   * Makes a key and a client certificate for a rift. It never outlives the CA, so `expiresAtMs` may come
    * early.
    *
    * @throws {TypeError} When `name` is not a rift name.
    * @throws {RangeError} When `ttlMs` is not above 0 and at most ten years.
    */
-  issue(request: { readonly name: string; readonly ttlMs: number }): Promise<IssuedCertificate>;
+  issue(request: ClientRequest): Promise<IssuedCertificate>;
+  /**
+   * Makes a client certificate for a key that the rift holds: SubjectPublicKeyInfo, DER, P-256.
+   *
+   * @throws As `issue`, and {@link TypeError} for another kind of key.
+   */
+  certify(
+    request: ClientRequest & { readonly publicKey: Uint8Array },
+  ): Promise<MadeCertificate>;
 }
 
 /**
@@ -107,7 +129,14 @@ export async function openTunnelCa(options: TunnelCaOptions): Promise<TunnelCa> 
   return {
     caPem: ca.certPem,
     serverMaterial: () => server.material(),
-    issue: (request) => issueClient(ca, notAfterMs, clock.wallNow(), request),
+    async issue(request) {
+      const pair = await makeLeaf(ca, clientFacts(request, notAfterMs, clock.wallNow()));
+      return { keyPem: pair.keyPem, ...madeOf(pair.certPem) };
+    },
+    async certify(request) {
+      const facts = clientFacts(request, notAfterMs, clock.wallNow());
+      return madeOf(await makeLeafFor(ca, { ...facts, publicKey: request.publicKey }));
+    },
   };
 }
 
@@ -251,12 +280,7 @@ function parsePair(path: string, text: string, remedy: string): CertifiedKey {
   return pair;
 }
 
-async function issueClient(
-  ca: CertifiedKey,
-  caEndsMs: number,
-  nowMs: number,
-  { name, ttlMs }: { readonly name: string; readonly ttlMs: number },
-): Promise<IssuedCertificate> {
+function clientFacts({ name, ttlMs }: ClientRequest, caEndsMs: number, nowMs: number): LeafFacts {
   requireRiftName(name);
   if (!(ttlMs > 0 && ttlMs <= MAX_CREDENTIAL_TTL_MS)) {
     throw new RangeError(
@@ -265,13 +289,16 @@ async function issueClient(
     );
   }
   if (nowMs >= caEndsMs) throw caEnded("tunnel-ca.pem", caEndsMs);
-  const pair = await makeLeaf(ca, {
+  return {
     commonName: name,
     usage: "client",
     notBeforeMs: nowMs - CLOCK_SKEW_MS,
     notAfterMs: Math.min(nowMs + ttlMs, caEndsMs),
-  });
-  const facts = readCertificate(pair.certPem);
+  };
+}
+
+function madeOf(certPem: string): MadeCertificate {
+  const facts = readCertificate(certPem);
   if (facts === undefined) throw new TypeError("Cannot read the certificate just made");
-  return { ...pair, serial: facts.serial, expiresAtMs: facts.notAfterMs };
+  return { certPem, serial: facts.serial, expiresAtMs: facts.notAfterMs };
 }

@@ -27,8 +27,24 @@ export interface UserTokenCheck {
 
 const PREFIX = "mcpu_";
 const TOKEN_BYTES = 32;
-/** `mcpu_` and 43 characters of base64url. The scheme's case does not matter (RFC 9110, 11.1). */
-const BEARER = /^bearer +(mcpu_[A-Za-z0-9_-]{43}) *$/i;
+/** RFC 6750, 2.1. The scheme's case does not matter (RFC 9110, 11.1). */
+const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*) *$/i;
+/** `mcpu_` and 43 characters of base64url. */
+const USER_TOKEN = /^mcpu_[A-Za-z0-9_-]{43}$/;
+
+/**
+ * The token of an `Authorization` header, whatever its kind.
+ *
+ * @returns `undefined` when the header is absent, of another scheme, or not one token.
+ */
+export function bearerToken(authorization: string | undefined): string | undefined {
+  return BEARER.exec(authorization ?? "")?.[1];
+}
+
+/** Has the text the form of a user token? Says nothing about whether it is known. */
+export function isUserToken(text: string): boolean {
+  return USER_TOKEN.test(text);
+}
 
 /** Makes a new token: `mcpu_` and 256 random bits in base64url. */
 export function makeUserToken(): Secret {
@@ -55,8 +71,8 @@ export function userTokenCheck(hashes: readonly UserTokenHash[]): UserTokenCheck
   });
   return {
     check(authorization) {
-      const token = BEARER.exec(authorization ?? "")?.[1];
-      if (token === undefined) return undefined;
+      const token = bearerToken(authorization);
+      if (token === undefined || !isUserToken(token)) return undefined;
       const presented = hashUserToken(token);
       let found: { readonly user: string } | undefined;
       for (const { user, hash } of known) {

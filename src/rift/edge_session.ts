@@ -6,12 +6,26 @@
 
 import type { Clock, Timer } from "../clock.ts";
 import { quicOf, TunnelError } from "../errors.ts";
-import { GOODBYE_GRACE_MS, HELLO_TIMEOUT_MS, MAX_MISSED_HEARTBEATS } from "../limits.ts";
+import {
+  GOODBYE_GRACE_MS,
+  HELLO_TIMEOUT_MS,
+  MAX_MISSED_HEARTBEATS,
+  MAX_TUNNELS_PER_RIFT,
+} from "../limits.ts";
 import type { Logger } from "../log.ts";
 import type { Connection, Stream, StreamHandler } from "../transport/transport.ts";
 import { encodeControl } from "../wire/control.ts";
-import type { ControlMessage, Hello, Refusal, TunnelClaim } from "../wire/control.ts";
+import type {
+  ControlMessage,
+  Hello,
+  Refusal,
+  Renewed,
+  RenewRefused,
+  TunnelClaim,
+  Welcome,
+} from "../wire/control.ts";
 import { ControlReader } from "../wire/control_reader.ts";
+import { FEATURES } from "../wire/version.ts";
 import { RiftExchange } from "./exchange.ts";
 import type { ExposedTunnel } from "./exchange.ts";
 
@@ -20,7 +34,7 @@ export interface SessionOptions {
   readonly connection: Connection;
   readonly hello: Omit<Hello, "type">;
   readonly find: (tunnel: string) => ExposedTunnel | undefined;
-  readonly onWelcome: (tunnels: readonly string[], edge: string) => void;
+  readonly onWelcome: (welcome: Welcome) => void;
   readonly onClaimed: (tunnels: readonly string[]) => void;
   /** The whole rift, or one tunnel, is refused. */
   readonly onRefused: (refusal: Refusal) => void;
@@ -37,6 +51,8 @@ export class EdgeSession implements StreamHandler {
   readonly #options: SessionOptions;
   readonly #reader = new ControlReader();
   readonly #control: Stream;
+  #renewable = false;
+  #onRenewal: ((answer: Renewed | RenewRefused | undefined) => void) | undefined;
   #state: "waiting" | "open" | "closed" = "waiting";
   #exchanges = 0;
   #accepted = 0;
@@ -59,9 +75,34 @@ export class EdgeSession implements StreamHandler {
     void connection.closed.then(() => this.#over());
   }
 
+  get connection(): Connection {
+    return this.#options.connection;
+  }
+
+  /** Have both sides agreed on renewal? */
+  get renewable(): boolean {
+    return this.#renewable;
+  }
+
   /** Adds tunnels whose upstream has come up. */
   claim(tunnels: readonly TunnelClaim[]): void {
-    if (this.#state === "open") this.#send({ type: "claim", tunnels });
+    if (this.#state !== "open") return;
+    for (let at = 0; at < tunnels.length; at += MAX_TUNNELS_PER_RIFT) {
+      this.#send({ type: "claim", tunnels: tunnels.slice(at, at + MAX_TUNNELS_PER_RIFT) });
+    }
+  }
+
+  /**
+   * Asks for a new certificate, one at a time.
+   *
+   * @returns `undefined` when the connection ended first, or is not open.
+   */
+  renew(publicKey: Uint8Array, proof: Uint8Array): Promise<Renewed | RenewRefused | undefined> {
+    if (this.#state !== "open" || this.#onRenewal !== undefined) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      this.#onRenewal = resolve;
+      this.#send({ type: "renew", publicKey, proof });
+    });
   }
 
   /**
@@ -120,8 +161,9 @@ export class EdgeSession implements StreamHandler {
           throw new TunnelError("PROTOCOL_ERROR", "Cannot take a second welcome");
         }
         this.#state = "open";
+        this.#renewable = message.features.includes(FEATURES.renew);
         this.#beat(message.heartbeatMs);
-        return this.#options.onWelcome(message.tunnels, message.edge);
+        return this.#options.onWelcome(message);
       case "claimed":
         return this.#options.onClaimed(message.tunnels);
       case "refusal":
@@ -134,9 +176,19 @@ export class EdgeSession implements StreamHandler {
       case "goodbye":
         this.#options.log.info("Edge is leaving", { reason: message.reason });
         return;
+      case "renewed":
+      case "renew_refused": {
+        const settle = this.#onRenewal;
+        if (settle === undefined) {
+          throw new TunnelError("PROTOCOL_ERROR", `Cannot take ${message.type}: nothing was asked`);
+        }
+        this.#onRenewal = undefined;
+        return settle(message);
+      }
       case "hello":
       case "claim":
       case "release":
+      case "renew":
         throw new TunnelError("PROTOCOL_ERROR", `Cannot take ${message.type} from an edge`);
     }
   }
@@ -165,6 +217,8 @@ export class EdgeSession implements StreamHandler {
     this.#state = "closed";
     this.#timer.cancel();
     this.#onIdle = undefined;
+    this.#onRenewal?.(undefined);
+    this.#onRenewal = undefined;
   }
 
   // --- Exchanges ---

@@ -15,6 +15,7 @@ import type { Dispatcher } from "undici";
 import { quicOf, TunnelError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import { REQUEST_START_BYTES } from "../limits.ts";
+import type { Secret } from "../runtime/secret.ts";
 import type { Logger } from "../log.ts";
 import type { Stream, StreamHandler } from "../transport/transport.ts";
 import { encodeResponseHead, requestHeadReader } from "../wire/head.ts";
@@ -28,6 +29,8 @@ import type { Upstream } from "./upstream.ts";
 export interface ExposedTunnel {
   readonly upstream: Upstream;
   readonly target: UpstreamTarget;
+  /** What the upstream is shown instead of the client's own `Authorization`. */
+  readonly authorization?: Secret | undefined;
 }
 
 /** What all exchanges of a rift share. */
@@ -132,10 +135,12 @@ export class RiftExchange implements StreamHandler {
     this.#early = [];
     try {
       const options: Dispatcher.DispatchOptions = {
-        path: tunnel.target.pathOf(head.target),
+        path: head.base === "origin"
+          ? tunnel.target.wellKnownPath(head.target)
+          : tunnel.target.pathOf(head.target),
         // Any token is a method; the type lists the common ones.
         method: head.method as Dispatcher.HttpMethod,
-        headers: upstreamHeaders(head),
+        headers: upstreamHeaders(head, tunnel.authorization),
         body: this.#requestWhole ? whole(early) : this.#streamBody(early),
       };
       tunnel.upstream.dispatch(options, new UpstreamCall(this));

@@ -36,6 +36,8 @@ export class Exposures {
   readonly #tunnels = new Map<string, Exposure>();
   /** One pool per origin: two tunnels to the same server share connections. */
   readonly #upstreams = new Map<string, Upstream>();
+  /** Some tunnel was granted once, on any connection. */
+  #hasServed = false;
 
   /** @throws {TunnelError} `CONFIG_INVALID` for an upstream that is not a usable URL. */
   constructor(options: ExposuresOptions) {
@@ -45,7 +47,15 @@ export class Exposures {
       const upstream = this.#upstreams.get(target.origin) ??
         openUpstream(target.origin, options.timeouts);
       this.#upstreams.set(target.origin, upstream);
-      this.#tunnels.set(expose.tunnel, { expose, target, upstream, up: false, refused: undefined });
+      this.#tunnels.set(expose.tunnel, {
+        expose,
+        target,
+        upstream,
+        authorization: expose.authorization,
+        up: false,
+        granted: false,
+        refused: undefined,
+      });
     }
   }
 
@@ -58,17 +68,45 @@ export class Exposures {
       .map(claimOf);
   }
 
-  /** The reason, once every tunnel was refused for good. */
+  /**
+   * The reason, once every tunnel was refused for good. Not after one was served: then the edge's
+   * configuration has changed, and may change back.
+   */
   get allRefused(): string | undefined {
+    if (this.#hasServed) return undefined;
     const tunnels = [...this.#tunnels.values()];
     if (tunnels.some((tunnel) => tunnel.refused === undefined)) return undefined;
     return tunnels[0]?.refused;
   }
 
-  /** Remembers that the edge will not take a tunnel. */
-  refuse(refusal: Refusal): void {
-    const tunnel = refusal.tunnel === undefined ? undefined : this.#tunnels.get(refusal.tunnel);
-    if (tunnel !== undefined && refusal.retryAfterMs === undefined) tunnel.refused = refusal.reason;
+  /**
+   * Remembers that the edge will not take a tunnel. One that it had taken and does not declare any
+   * more may come back with its next configuration: that is waited for.
+   */
+  refuse({ tunnel: name, code, reason, retryAfterMs }: Refusal): void {
+    const tunnel = name === undefined ? undefined : this.#tunnels.get(name);
+    if (tunnel === undefined || retryAfterMs !== undefined) return;
+    if (!tunnel.granted || code !== "tunnel_unknown") tunnel.refused = reason;
+    tunnel.granted = false;
+  }
+
+  /** The edge has taken tunnels, perhaps after it refused them. */
+  grant(tunnels: readonly string[]): void {
+    for (const name of tunnels) {
+      const tunnel = this.#tunnels.get(name);
+      if (tunnel === undefined) continue;
+      tunnel.refused = undefined;
+      tunnel.granted = true;
+      this.#hasServed = true;
+    }
+  }
+
+  /** A new connection asks for everything again: the edge may have another configuration. */
+  forgetRefusals(): void {
+    for (const tunnel of this.#tunnels.values()) {
+      tunnel.refused = undefined;
+      tunnel.granted = false;
+    }
   }
 
   /** Probes every upstream once, then goes on in the background with those that do not answer. */
@@ -120,6 +158,8 @@ export class Exposures {
 interface Exposure extends ExposedTunnel {
   readonly expose: Expose;
   up: boolean;
+  /** By the edge, on this connection. */
+  granted: boolean;
   /** Why the edge will never take it. */
   refused: string | undefined;
   /** What the last probe found, so that it is logged once. */

@@ -9,17 +9,20 @@ import { randomUUID } from "node:crypto";
 import { delay } from "../clock.ts";
 import { errorCodeOfQuic, TunnelError } from "../errors.ts";
 import {
+  CLOCK_WARNING_MS,
   CONNECTION_STREAMS,
+  MAX_TUNNELS_PER_RIFT,
   RECONNECT_FIRST_MS,
   RECONNECT_MAX_MS,
   STABLE_CONNECTION_MS,
 } from "../limits.ts";
-import type { ConnectionEnd } from "../transport/transport.ts";
-import type { Refusal } from "../wire/control.ts";
-import { SUPPORTED_FEATURES, SUPPORTED_VERSIONS } from "../wire/version.ts";
+import type { Connection, ConnectionEnd, TlsMaterial } from "../transport/transport.ts";
+import type { Refusal, Welcome } from "../wire/control.ts";
+import { RIFT_FEATURES, SUPPORTED_VERSIONS } from "../wire/version.ts";
 import { backoffMs } from "./backoff.ts";
 import { EdgeSession } from "./edge_session.ts";
 import { Exposures } from "./exposures.ts";
+import { Renewer } from "./renewer.ts";
 import type { Rift, RiftEnd, RiftOptions, RiftState } from "./rift_options.ts";
 
 /**
@@ -39,6 +42,7 @@ class RiftRunner {
   readonly #random: () => number;
   readonly #instance: string;
   readonly #exposures: Exposures;
+  readonly #renewer: Renewer;
   /** Ends waits and probes. Connections have their own end, so that they can drain. */
   readonly #stop = new AbortController();
   /** Ends everything that is left. */
@@ -54,6 +58,7 @@ class RiftRunner {
   #retryAfterMs: number | undefined;
   #ended: Promise<RiftEnd> | undefined;
   #draining: Promise<void> | undefined;
+  #warnedOfClock = false;
 
   constructor(options: RiftOptions) {
     this.#options = options;
@@ -76,6 +81,14 @@ class RiftRunner {
       log: options.log,
       random: this.#random,
       onUp: (claim) => this.#session?.claim([claim]),
+      signal: this.#stop.signal,
+    });
+    this.#renewer = new Renewer({
+      tls: options.tls,
+      clock: options.clock,
+      log: options.log,
+      random: this.#random,
+      onRenewed: options.onRenewed,
       signal: this.#stop.signal,
     });
   }
@@ -144,7 +157,8 @@ class RiftRunner {
    *   on, but needs a successor.
    */
   async #connectOnce(failures: number): Promise<number | "used_up"> {
-    const { transport, address, serverName, tls, clock, log } = this.#options;
+    const { transport, address, serverName, clock, log } = this.#options;
+    const { tls } = this.#renewer;
     this.#tell("connecting", `${address.host}:${address.port}`);
     try {
       const connection = await transport.connect({
@@ -160,42 +174,50 @@ class RiftRunner {
       let usedUp!: (outcome: "used_up") => void;
       const successorDue = new Promise<"used_up">((resolve) => usedUp = resolve);
       this.#epoch = Math.max(this.#epoch + 1, clock.wallNow());
+      this.#exposures.forgetRefusals();
+      const offered = this.#exposures.claims.slice(0, MAX_TUNNELS_PER_RIFT);
       const session = new EdgeSession({
         connection,
         hello: {
           versions: SUPPORTED_VERSIONS,
-          features: SUPPORTED_FEATURES,
+          features: RIFT_FEATURES,
           instance: this.#instance,
           epoch: this.#epoch,
           software: this.#options.software ?? "mcptun",
           attempt: failures,
-          tunnels: this.#exposures.claims,
+          tunnels: offered,
         },
         find: this.#exposures.find,
-        onWelcome: (tunnels, edge) => {
-          log.info("Connected to edge", { edge, tunnels: tunnels.join(" ") || "none yet" });
-          this.#tell("connected", edge);
-          if (tunnels.length > 0) this.#settleReady();
-          // What came up between hello and welcome.
-          const late = this.#exposures.claims.filter(({ name }) => !offered.has(name));
-          if (late.length > 0) session.claim(late);
+        onWelcome: (welcome) => {
+          this.#welcomed(welcome);
+          // What came up between hello and welcome, or had no room in hello.
+          session.claim(
+            this.#exposures.claims.filter((claim) =>
+              !offered.some(({ name }) => name === claim.name)
+            ),
+          );
+          if (this.#session !== session) return;
+          // Renewed during the dial: this connection would end with the credential before.
+          if (tls !== this.#renewer.tls) usedUp("used_up");
+          else this.#renewer.use(session);
         },
         onClaimed: (tunnels) => {
           log.info("Tunnel registered", { tunnels: tunnels.join(" ") });
+          this.#exposures.grant(tunnels);
           this.#settleReady();
         },
-        onRefused: (refusal) => this.#refused(refusal, connection),
+        onRefused: (refusal) => this.#refused(refusal, connection, tls),
         maxStreams: this.#options.connectionStreams ?? CONNECTION_STREAMS,
         onUsedUp: () => usedUp("used_up"),
         clock,
         log,
       });
-      const offered = new Set(this.#exposures.claims.map(({ name }) => name));
       this.#session = session;
       // A close that came during the dial has nothing to drain.
       if (this.#stop.signal.aborted && this.#kill.signal.aborted) connection.close(0, "");
       const end = await Promise.race([connection.closed, successorDue]);
       this.#session = undefined;
+      this.#renewer.use(undefined);
       if (end === "used_up") {
         // It serves until the edge knows its successor, and then finishes what runs.
         log.info("Moving to a fresh connection");
@@ -221,7 +243,21 @@ class RiftRunner {
     }
   }
 
-  #refused(refusal: Refusal, connection: { close(code: number, reason: string): void }): void {
+  #welcomed({ edge, tunnels, timeMs }: Welcome): void {
+    const { clock, log } = this.#options;
+    log.info("Connected to edge", { edge, tunnels: tunnels.join(" ") || "none yet" });
+    this.#tell("connected", edge);
+    this.#exposures.grant(tunnels);
+    if (tunnels.length > 0) this.#settleReady();
+    const aheadMs = timeMs === undefined ? 0 : clock.wallNow() - timeMs;
+    if (Math.abs(aheadMs) <= CLOCK_WARNING_MS || this.#warnedOfClock) return;
+    this.#warnedOfClock = true;
+    log.warn("The clocks of this host and of the edge differ: set both, or credentials fail", {
+      aheadMs: Math.round(aheadMs),
+    });
+  }
+
+  #refused(refusal: Refusal, connection: Connection, dialedWith: TlsMaterial): void {
     const { log } = this.#options;
     const { code, reason, tunnel, retryAfterMs } = refusal;
     log.warn("Edge refused", { code, reason, tunnel, retryAfterMs });
@@ -230,6 +266,8 @@ class RiftRunner {
       const all = this.#exposures.allRefused;
       if (all === undefined) return;
       this.#fatal = new TunnelError("REFUSED", all);
+    } else if (code === "credential" && dialedWith !== this.#renewer.tls) {
+      this.#retryAfterMs = 0; // the new one is good
     } else if (retryAfterMs === undefined) {
       this.#fatal = new TunnelError("REFUSED", reason);
     } else {

@@ -3,6 +3,7 @@
 import type { Clock } from "../clock.ts";
 import type { TunnelError } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import type { Secret } from "../runtime/secret.ts";
 import type { TlsMaterial, Transport } from "../transport/transport.ts";
 
 /** A tunnel and the private server behind it. */
@@ -11,6 +12,16 @@ export interface Expose {
   /** `http:` or `https:`. For `mcp` the endpoint itself, for `http` the base of all targets. */
   readonly upstream: string;
   readonly protocol: "mcp" | "http";
+  /** Value of `Authorization` for the upstream, instead of what a client sends. */
+  readonly authorization?: Secret | undefined;
+}
+
+/** A new certificate of this rift and its key, PEM; the key in PKCS #8. */
+export interface RenewedMaterial {
+  readonly certPem: string;
+  readonly keyPem: string;
+  /** Wall clock, ms. */
+  readonly expiresAtMs: number;
 }
 
 /** What a rift is doing. */
@@ -23,6 +34,7 @@ export interface RiftOptions {
   readonly address: { readonly host: string; readonly port: number };
   /** The name in the edge's certificate. */
   readonly serverName: string;
+  /** The credential. Its name and lifetime are read from its certificate. */
   readonly tls: TlsMaterial;
   readonly exposes: readonly Expose[];
   readonly clock: Clock;
@@ -42,6 +54,11 @@ export interface RiftOptions {
   readonly connectionStreams?: number | undefined;
   /** Between 0 and 1; for the spread of retries. */
   readonly random?: (() => number) | undefined;
+  /**
+   * The credential was renewed: keep this in place of the certificate and key of `tls`. The rift
+   * itself uses it from now on; what this throws is logged.
+   */
+  readonly onRenewed?: ((material: RenewedMaterial) => void | Promise<void>) | undefined;
   readonly onState?: ((state: RiftState, detail: string) => void) | undefined;
 }
 

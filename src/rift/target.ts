@@ -7,7 +7,7 @@
  */
 
 import { TunnelError } from "../errors.ts";
-import { UNSAFE_PATH } from "../wire/text.ts";
+import { UNSAFE_PATH, WELL_KNOWN } from "../wire/text.ts";
 import type { Expose } from "./rift_options.ts";
 
 /** An upstream, read once. */
@@ -16,6 +16,8 @@ export interface UpstreamTarget {
   readonly origin: string;
   /** The path of an exchange. @throws {TunnelError} `BAD_REQUEST` when it would leave the base. */
   pathOf(target: string): string;
+  /** The path of a well-known document. @throws as `pathOf`, and for tunnels other than `mcp`. */
+  wellKnownPath(target: string): string;
 }
 
 /** Reads the upstream of `expose`. @throws {TunnelError} `CONFIG_INVALID`. */
@@ -43,6 +45,13 @@ export function upstreamTarget(expose: Expose): UpstreamTarget {
         return path + target;
       }
       : prefixed(path.replace(/\/+$/, "")),
+    wellKnownPath(target) {
+      const [, document = "", query = ""] = /^([^?]*)(.*)$/.exec(target) ?? [];
+      const known = expose.protocol === "mcp" && WELL_KNOWN.test(document) &&
+        !UNSAFE_PATH.test(document);
+      if (!known) throw outside();
+      return document + query;
+    },
   };
 }
 

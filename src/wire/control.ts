@@ -8,9 +8,12 @@
  */
 
 import {
+  MAX_CERTIFICATE_BYTES,
   MAX_CONTROL_FRAME_BYTES,
   MAX_FEATURES,
   MAX_OFFERED_VERSIONS,
+  MAX_PROOF_BYTES,
+  MAX_PUBLIC_KEY_BYTES,
   MAX_TUNNELS_PER_RIFT,
   MAX_WIRE_DELAY_MS,
   MIN_HEARTBEAT_MS,
@@ -66,6 +69,8 @@ export interface Welcome {
   readonly tunnels: readonly string[];
   /** Time between two heartbeats of the rift. */
   readonly heartbeatMs: number;
+  /** The edge's wall clock, ms since the Unix epoch; `undefined` when not said. */
+  readonly timeMs: number | undefined;
 }
 
 /** The edge's answer to a hello or claim that it does not accept. */
@@ -104,6 +109,30 @@ export interface Goodbye {
   readonly deadlineMs: number;
 }
 
+/** A rift asks for a new certificate. Only with the feature `renew`. */
+export interface Renew {
+  readonly type: "renew";
+  /** SubjectPublicKeyInfo of the new key, DER. */
+  readonly publicKey: Uint8Array;
+  /** Shows that the rift has the new private key: ECDSA with SHA-256, DER (RFC 3279, 2.2.3). */
+  readonly proof: Uint8Array;
+}
+
+/** The edge's answer to a renewal that it grants. */
+export interface Renewed {
+  readonly type: "renewed";
+  /** DER. */
+  readonly certificate: Uint8Array;
+}
+
+/** The edge's answer to a renewal that it does not grant. The credential in use goes on. */
+export interface RenewRefused {
+  readonly type: "renew_refused";
+  readonly reason: string;
+  /** `undefined`: do not ask again with this credential. */
+  readonly retryAfterMs: number | undefined;
+}
+
 /** Every message of the control stream. */
 export type ControlMessage =
   | Hello
@@ -112,7 +141,10 @@ export type ControlMessage =
   | Claim
   | TunnelNames
   | Heartbeat
-  | Goodbye;
+  | Goodbye
+  | Renew
+  | Renewed
+  | RenewRefused;
 
 /**
  * A whole frame for `message`. Reason and software texts are made fit: control characters become
@@ -166,6 +198,12 @@ export function decodeControl(
       return readHeartbeat(payload, "heartbeat_ack");
     case FRAME.goodbye:
       return readGoodbye(payload);
+    case FRAME.renew:
+      return readRenew(payload);
+    case FRAME.renewed:
+      return readRenewed(payload);
+    case FRAME.renewRefused:
+      return readRenewRefused(payload);
     default:
       if (frameType % 2 === 0) return undefined;
       throw protocolError(`Cannot accept frame: unknown critical type ${frameType}`);
@@ -187,13 +225,12 @@ function payloadText(message: ControlMessage): string {
         list(KEY.welcome.feature, message.features) +
         fieldText(KEY.welcome.edge, message.edge) +
         list(KEY.welcome.tunnel, message.tunnels) +
-        fieldText(KEY.welcome.heartbeatMs, varintText(message.heartbeatMs));
+        fieldText(KEY.welcome.heartbeatMs, varintText(message.heartbeatMs)) +
+        optionalInteger(KEY.welcome.timeMs, message.timeMs);
     case "refusal":
       return fieldText(KEY.refusal.code, message.code) +
         fieldText(KEY.refusal.reason, utf8Binary(fitProse(message.reason))) +
-        (message.retryAfterMs === undefined
-          ? ""
-          : fieldText(KEY.refusal.retryAfterMs, varintText(message.retryAfterMs))) +
+        optionalInteger(KEY.refusal.retryAfterMs, message.retryAfterMs) +
         (message.tunnel === undefined ? "" : fieldText(KEY.refusal.tunnel, message.tunnel));
     case "claim":
       return list(KEY.claim.tunnel, message.tunnels.map(claimText));
@@ -206,7 +243,19 @@ function payloadText(message: ControlMessage): string {
     case "goodbye":
       return fieldText(KEY.goodbye.deadlineMs, varintText(message.deadlineMs)) +
         fieldText(KEY.goodbye.reason, utf8Binary(fitProse(message.reason)));
+    case "renew":
+      return fieldText(KEY.renew.publicKey, latin1Text(message.publicKey)) +
+        fieldText(KEY.renew.proof, latin1Text(message.proof));
+    case "renewed":
+      return fieldText(KEY.renewed.certificate, latin1Text(message.certificate));
+    case "renew_refused":
+      return fieldText(KEY.renewRefused.reason, utf8Binary(fitProse(message.reason))) +
+        optionalInteger(KEY.renewRefused.retryAfterMs, message.retryAfterMs);
   }
+}
+
+function optionalInteger(key: number, value: number | undefined): string {
+  return value === undefined ? "" : fieldText(key, varintText(value));
 }
 
 function list(key: number, values: readonly string[]): string {
@@ -240,6 +289,7 @@ function readHello(payload: Uint8Array): Hello {
 function readWelcome(payload: Uint8Array): Welcome {
   const key = KEY.welcome;
   const fields = new Fields(payload, Object.values(key), "welcome");
+  const time = fields.optional(key.timeMs);
   return {
     type: "welcome",
     version: readVersion(fields.required(key.version)),
@@ -252,6 +302,7 @@ function readWelcome(payload: Uint8Array): Welcome {
       MAX_WIRE_DELAY_MS,
       "heartbeat interval",
     ),
+    timeMs: time === undefined ? undefined : readInteger(time, 0, Number.MAX_SAFE_INTEGER, "time"),
   };
 }
 
@@ -293,6 +344,46 @@ function readGoodbye(payload: Uint8Array): Goodbye {
     reason: reason === undefined ? "" : readProse(reason, "reason"),
     deadlineMs: readDelay(fields.required(key.deadlineMs), "deadline"),
   };
+}
+
+function readRenew(payload: Uint8Array): Renew {
+  const key = KEY.renew;
+  const fields = new Fields(payload, Object.values(key), "renew");
+  return {
+    type: "renew",
+    publicKey: readBytes(fields.required(key.publicKey), MAX_PUBLIC_KEY_BYTES, "public key"),
+    proof: readBytes(fields.required(key.proof), MAX_PROOF_BYTES, "proof"),
+  };
+}
+
+function readRenewed(payload: Uint8Array): Renewed {
+  const key = KEY.renewed;
+  const fields = new Fields(payload, Object.values(key), "renewed");
+  const certificate = fields.required(key.certificate);
+  return {
+    type: "renewed",
+    certificate: readBytes(certificate, MAX_CERTIFICATE_BYTES, "certificate"),
+  };
+}
+
+function readRenewRefused(payload: Uint8Array): RenewRefused {
+  const key = KEY.renewRefused;
+  const fields = new Fields(payload, Object.values(key), "renew_refused");
+  const reason = fields.optional(key.reason);
+  const retryAfter = fields.optional(key.retryAfterMs);
+  return {
+    type: "renew_refused",
+    reason: reason === undefined ? "" : readProse(reason, "reason"),
+    retryAfterMs: retryAfter === undefined ? undefined : readDelay(retryAfter, "retry_after"),
+  };
+}
+
+/** A copy: the payload is a view of bytes that the next chunk may overwrite. */
+function readBytes(value: Uint8Array, most: number, what: string): Uint8Array {
+  if (value.length === 0 || value.length > most) {
+    throw protocolError(`Cannot accept ${what} of ${value.length} bytes: allowed are 1 to ${most}`);
+  }
+  return Uint8Array.from(value);
 }
 
 function readClaims(fields: Fields, key: number, least: number): TunnelClaim[] {
@@ -364,16 +455,22 @@ const FRAME_OF = {
   heartbeat: FRAME.heartbeat,
   heartbeat_ack: FRAME.heartbeatAck,
   goodbye: FRAME.goodbye,
+  renew: FRAME.renew,
+  renewed: FRAME.renewed,
+  renew_refused: FRAME.renewRefused,
 } as const satisfies Record<ControlMessage["type"], number>;
 
 const KEY = {
   hello: { version: 1, feature: 2, instance: 3, software: 4, epoch: 5, attempt: 6, tunnel: 7 },
-  welcome: { version: 1, feature: 2, edge: 3, tunnel: 5, heartbeatMs: 7 },
+  welcome: { version: 1, feature: 2, edge: 3, tunnel: 5, heartbeatMs: 7, timeMs: 4 },
   refusal: { code: 1, reason: 2, tunnel: 3, retryAfterMs: 4 },
   claim: { tunnel: 1 },
   names: { tunnel: 1 },
   heartbeat: { sequence: 1 },
   goodbye: { deadlineMs: 1, reason: 2 },
+  renew: { publicKey: 1, proof: 3 },
+  renewed: { certificate: 1 },
+  renewRefused: { reason: 2, retryAfterMs: 4 },
   tunnelClaim: { name: 1, protocol: 3 },
 } as const;
 

@@ -17,6 +17,9 @@ export const FRAME = {
   heartbeat: 0x0d,
   heartbeatAck: 0x0f,
   goodbye: 0x11,
+  renew: 0x13,
+  renewed: 0x15,
+  renewRefused: 0x17,
   requestHead: 0x21,
   responseHead: 0x23,
 } as const;

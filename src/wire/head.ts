@@ -33,8 +33,13 @@ export type HeaderPairs = readonly string[];
 export interface RequestHead {
   readonly tunnel: string;
   readonly method: string;
-  /** What follows the tunnel's route in the request target: `""`, or `"/rest"` and/or `"?query"`. */
+  /**
+   * What follows the tunnel's route in the request target: `""`, or `"/rest"` and/or `"?query"`.
+   * With `base: "origin"`: a whole target that {@link WELL_KNOWN} matches.
+   */
   readonly target: string;
+  /** Where `target` starts at the upstream; absent: at its endpoint. Needs the feature `well-known`. */
+  readonly base?: "origin" | undefined;
   readonly publicHost: string;
   readonly publicScheme: "http" | "https";
   readonly clientAddress: string;
@@ -73,7 +78,8 @@ export function encodeRequestHead(head: RequestHead): Uint8Array {
     HOST_KEY + sized(head.publicHost) +
     (head.publicScheme === "https" ? HTTPS_FIELD : HTTP_FIELD) +
     CLIENT_KEY + sized(head.clientAddress) +
-    EXCHANGE_KEY + sized(head.exchangeId);
+    EXCHANGE_KEY + sized(head.exchangeId) +
+    (head.base === undefined ? "" : ORIGIN_FIELD);
   if (payload.length > MAX_HEAD_BYTES || headers.length > 2 * MAX_HEAD_FIELDS) {
     throw new TunnelError("HEADERS_TOO_LARGE", `Cannot send request head: ${SIZE_LIMITS}`);
   }
@@ -125,6 +131,7 @@ export function decodeRequestHead(bytes: Uint8Array, start: number, end: number)
   let scheme: string | undefined;
   let clientAddress: string | undefined;
   let exchangeId: string | undefined;
+  let base: string | undefined;
   let headers: string[] | undefined;
   while (cursor.offset < end) {
     const key = cursor.varint();
@@ -164,6 +171,10 @@ export function decodeRequestHead(bytes: Uint8Array, start: number, end: number)
         once(exchangeId);
         exchangeId = matching(LABEL, block.substring(from, to), "exchange id");
         break;
+      case REQUEST_FIELD.base:
+        once(base);
+        base = block.substring(from, to);
+        break;
       default:
         skip(key);
     }
@@ -177,7 +188,10 @@ export function decodeRequestHead(bytes: Uint8Array, start: number, end: number)
   if (scheme !== "http" && scheme !== "https") {
     throw protocolError("Cannot accept public scheme: not in its allowed form");
   }
-  return {
+  if (base !== undefined && base !== "origin") {
+    throw protocolError("Cannot accept base: not in its allowed form");
+  }
+  const head: RequestHead = {
     tunnel,
     method,
     target,
@@ -187,6 +201,7 @@ export function decodeRequestHead(bytes: Uint8Array, start: number, end: number)
     exchangeId,
     headers,
   };
+  return base === undefined ? head : { ...head, base };
 }
 
 /**
@@ -328,6 +343,7 @@ const REQUEST_FIELD = {
   publicScheme: 11,
   clientAddress: 13,
   exchangeId: 15,
+  base: 17,
 } as const;
 
 const RESPONSE_FIELD = { headers: 1, status: 3, statusText: 2, error: 4 } as const;
@@ -347,6 +363,7 @@ const HTTP_FIELD = varintText(REQUEST_FIELD.publicScheme) + sized("http");
 const HTTPS_FIELD = varintText(REQUEST_FIELD.publicScheme) + sized("https");
 const CLIENT_KEY = varintText(REQUEST_FIELD.clientAddress);
 const EXCHANGE_KEY = varintText(REQUEST_FIELD.exchangeId);
+const ORIGIN_FIELD = varintText(REQUEST_FIELD.base) + sized("origin");
 const STATUS_KEY = varintText(RESPONSE_FIELD.status);
 const STATUS_TEXT_KEY = varintText(RESPONSE_FIELD.statusText);
 const ERROR_KEY = varintText(RESPONSE_FIELD.error);

@@ -26,6 +26,13 @@ export const TARGET = /^(?:[/?][\x21-\x7e]*)?$/;
  * rift each ask, with the same rule: neither relies on the other.
  */
 export const UNSAFE_PATH = /\/\/|\/\.{1,2}(?:[/;]|$)|%(?:2e|2f|5c|00)|\\/i;
+/**
+ * The documents that OAuth clients look for at the root of a host (RFC 9728, 3; RFC 8414, 3) and,
+ * in the older form of OpenID Connect Discovery, below an issuer's own path. Edge and rift each
+ * ask. Group 1 is the document, group 2 or 3 the path it is about; `""` is the whole host.
+ */
+export const WELL_KNOWN =
+  /^(?:\/\.well-known\/(oauth-protected-resource|oauth-authorization-server|openid-configuration)((?:\/[^?]*)?)|(\/[^?]+)\/\.well-known\/openid-configuration)$/;
 /** A Host value that went through the front door: a name or address and an optional port. */
 export const HOST = /^[A-Za-z0-9._:[\]-]{1,261}$/;
 /** Ids and addresses that are shown and compared, not interpreted. */

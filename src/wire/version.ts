@@ -8,8 +8,12 @@
 const WIRE_VERSION = 1;
 /** Every version this build speaks. */
 export const SUPPORTED_VERSIONS: readonly number[] = [WIRE_VERSION];
-/** Every feature this build knows (docs/wire-protocol.md, section 7). */
-export const SUPPORTED_FEATURES: readonly string[] = [];
+/** Features by name (docs/wire-protocol.md, section 7). */
+export const FEATURES = { wellKnown: "well-known", renew: "renew", check: "check" } as const;
+/** Every feature an edge of this build knows. */
+export const SUPPORTED_FEATURES: readonly string[] = Object.values(FEATURES);
+/** What a rift offers: everything but `check`, which would keep it from registering. */
+export const RIFT_FEATURES: readonly string[] = [FEATURES.wellKnown, FEATURES.renew];
 
 /** The highest version both sides speak. */
 export function chooseVersion(

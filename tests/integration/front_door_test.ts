@@ -6,6 +6,8 @@ import type { IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { after, before, test } from "node:test";
 
+import { systemClock } from "../../src/clock.ts";
+import { silentLogger } from "../../src/log.ts";
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
 import { clientAuthentication } from "../../src/identity/client_auth.ts";
 import { SERVER_NAME } from "../../src/identity/tunnel_ca.ts";
@@ -52,10 +54,17 @@ before(async () => {
     tunnels: [WEB_TUNNEL, MCP_TUNNEL, HOST_TUNNEL].map((tunnel) => ({ ...tunnel, auth: "edge" })),
     edge: {
       clientAuth: clientAuthentication({
+        auth: { issuers: [] },
         userTokens: {
-          check: (authorization) =>
-            authorization === `Bearer ${TOKEN}` ? { user: "alice" } : undefined,
+          check: (token) =>
+            token === TOKEN
+              ? { id: "1", user: "alice", groups: [], validUntilMs: Infinity }
+              : undefined,
+          isActive: () => true,
         },
+        resourceOf: () => "",
+        clock: systemClock,
+        log: silentLogger,
       }),
     },
   });

@@ -221,7 +221,9 @@ export function tunnelLifecycleSuite(options: SuiteOptions): void {
       const asked = ask(bench.edge.tunnelUrl("web"));
       const response = await begun.promise;
       const closed = rift.close();
-      await waitFor(() => bench.edge.status().tunnels[0]?.rifts.length === 0);
+      await waitFor(() =>
+        bench.edge.status().tunnels[0]?.rifts.some((rift) => rift.healthy) === false
+      );
       const refused = await ask(bench.edge.tunnelUrl("web"));
       response.end("finished");
       const answer = await asked;

@@ -66,6 +66,7 @@ const claims = names.map((list) =>
   }))
 );
 const features = fc.array(fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,10}$/), { maxLength: 4 });
+const someBytes = fc.uint8Array({ minLength: 1, maxLength: 512 });
 const version = fc.integer({ min: 1, max: 65_535 });
 
 const controlMessage: fc.Arbitrary<ControlMessage> = fc.oneof(
@@ -86,6 +87,7 @@ const controlMessage: fc.Arbitrary<ControlMessage> = fc.oneof(
     edge: label,
     tunnels: names,
     heartbeatMs: fc.integer({ min: 100, max: 86_400_000 }),
+    timeMs: fc.option(sequence, { nil: undefined }),
   }),
   record({
     type: fc.constant("refusal" as const),
@@ -98,6 +100,13 @@ const controlMessage: fc.Arbitrary<ControlMessage> = fc.oneof(
   record({ type: fc.constantFrom("claimed", "release"), tunnels: names }),
   record({ type: fc.constantFrom("heartbeat", "heartbeat_ack"), sequence }),
   record({ type: fc.constant("goodbye" as const), reason: prose, deadlineMs: delayMs }),
+  record({ type: fc.constant("renew" as const), publicKey: someBytes, proof: someBytes }),
+  record({ type: fc.constant("renewed" as const), certificate: someBytes }),
+  record({
+    type: fc.constant("renew_refused" as const),
+    reason: prose,
+    retryAfterMs: fc.option(delayMs, { nil: undefined }),
+  }),
 );
 
 const cuts = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 20 });

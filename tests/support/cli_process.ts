@@ -20,7 +20,7 @@ export interface CliProcess {
   /** Resolves with the first `count` whole lines of stdout; rejects when the program ends before. */
   lines(count: number): Promise<string[]>;
   /** Sends a signal, as a person or a supervisor would. */
-  signal(name: "SIGINT" | "SIGTERM" | "SIGKILL"): void;
+  signal(name: "SIGHUP" | "SIGINT" | "SIGTERM" | "SIGKILL"): void;
   /** Resolves with the match when stderr matches; rejects when the program ends before. */
   stderrMatch(pattern: RegExp): Promise<RegExpExecArray>;
 }

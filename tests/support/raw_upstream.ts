@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 

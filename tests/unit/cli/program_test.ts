@@ -20,10 +20,15 @@ const COMMANDS = [
   ["init"],
   ["edge"],
   ["rift"],
+  ["status"],
   ["token"],
   ["token", "issue"],
+  ["token", "list"],
+  ["token", "revoke"],
+  ["token", "rotate"],
   ["config"],
   ["config", "check"],
+  ["doctor"],
 ];
 
 const folder = mkdtempSync(join(tmpdir(), "mcptun-test-"));
@@ -81,7 +86,7 @@ test("unknown commands and flags exit 2 and name the nearest", async () => {
       /^mcptun: unknown command 'isue'\n\(Did you mean issue\?\)\n\(see "mcptun token --help"\)\n$/,
     ],
     [["init", "extra"], /^mcptun: too many arguments/],
-    [["token", "issue", "--rift", "a"], /^mcptun: required option '--tunnels <globs>'/],
+    [["token", "rotate"], /^mcptun: missing required argument 'rift'/],
   ];
 
   for (const [argv, expected] of cases) {
@@ -97,7 +102,12 @@ test("a credential on the command line is refused and not repeated", async () =>
   const secret = `mcpt_${"a1".repeat(40)}`;
 
   for (
-    const argv of [["rift", "--token-file", secret], ["rift", `--token-file=${secret}`], [secret]]
+    const argv of [
+      ["rift", "--token-file", secret],
+      ["rift", `--token-file=${secret}`],
+      [secret],
+      ["status", "--state-dir", `mcpa_${"a1".repeat(21)}`],
+    ]
   ) {
     const { code, stdout, stderr } = await run(argv);
 

@@ -36,7 +36,7 @@ test("every example loads", () => {
   const files = readdirSync(examples, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".toml"));
 
-  assert.equal(files.length, 5);
+  assert.equal(files.length, 6);
   for (const file of files) loadConfig({ file: join(examples, file) });
 });
 

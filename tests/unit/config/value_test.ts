@@ -137,7 +137,7 @@ test("a refused upstream shows neither credentials nor query", () => {
 });
 
 test("no refusal repeats what may be a password or a credential", () => {
-  for (const secret of ["user:hunter2@host:80", "mcpt_hunter2", "mcpu_hunter2"]) {
+  for (const secret of ["user:hunter2@host:80", "mcpt_hunter2", "mcpu_hunter2", "mcpa_hunter2"]) {
     for (const parse of [parseHost, parseOrigin, parseRoutePath, parseName]) {
       const parsed = parse(secret);
 

@@ -25,3 +25,27 @@ test("BodyWatch finds the body that stands still, and only that", () => {
   watch.close();
   assert.equal(clock.pending, 0);
 });
+
+test("BodyWatch gives up a body that crawls, but not one that was held back", () => {
+  const clock = fakeClock();
+  const watch = new BodyWatch(clock, 1_000);
+  const stalled: string[] = [];
+  const body = (name: string) => ({
+    progressAtMs: 0 as number | undefined,
+    receivedBytes: 0,
+    onStalled: () => void stalled.push(name),
+  });
+  const [crawling, fast, held] = [body("crawling"), body("fast"), body("held")];
+  for (const one of [crawling, fast, held]) watch.add(one);
+  held.progressAtMs = undefined;
+
+  for (let step = 0; step < 20; step++) {
+    clock.advance(250);
+    crawling.progressAtMs = fast.progressAtMs = clock.now();
+    crawling.receivedBytes += 1;
+    fast.receivedBytes += 10_000;
+  }
+
+  assert.deepEqual(stalled, ["crawling"]);
+  watch.close();
+});

@@ -3,7 +3,8 @@ import { test } from "node:test";
 
 import { readRequestHeaders, readResponseHeaders } from "../../../src/edge/request_headers.ts";
 
-const PASS = { authorization: "pass", forwarded: "drop" } as const;
+const PASS = { forwarded: "drop", proxyHeaders: undefined, proxyIdentity: "drop" } as const;
+const THEIRS = { cors: "theirs", auth: "upstream" } as const;
 
 test("readRequestHeaders() keeps order and case of what travels on", () => {
   const pairs = ["Host", "h", "X-B", "1", "x-a", "2", "X-B", "3", "Accept", "*/*"];
@@ -36,18 +37,18 @@ test("readResponseHeaders() refuses lengths that cannot frame an answer", () => 
     ["Content-Length", ""],
   ];
 
-  for (const headers of cases) assert.equal(readResponseHeaders(headers), undefined);
+  for (const headers of cases) assert.equal(readResponseHeaders(headers, THEIRS), undefined);
   assert.equal(cases.length, 4);
 });
 
 test("readResponseHeaders() asks proxies not to buffer events, unless the upstream has spoken", () => {
-  const plain = readResponseHeaders(["Content-Type", "Text/Event-Stream; charset=utf-8"]);
+  const plain = readResponseHeaders(["Content-Type", "Text/Event-Stream; charset=utf-8"], THEIRS);
   const spoken = readResponseHeaders([
     "Content-Type",
     "text/event-stream",
     "X-Accel-Buffering",
     "yes",
-  ]);
+  ], THEIRS);
 
   assert.equal(plain?.eventStream, "plain");
   assert.deepEqual(plain?.endToEnd.slice(2), ["X-Accel-Buffering", "no"]);

@@ -1,103 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { memoryRegistry } from "../../../src/edge/registry.ts";
-import { RiftSession, type SessionContext } from "../../../src/edge/rift_session.ts";
-import { silentLogger } from "../../../src/log.ts";
-import { memoryTransport } from "../../../src/transport/memory/memory_transport.ts";
-import type { Connection, ConnectionEnd, Stream } from "../../../src/transport/transport.ts";
-import { type ControlMessage, encodeControl } from "../../../src/wire/control.ts";
-import { ControlReader } from "../../../src/wire/control_reader.ts";
-import { type FakeClock, fakeClock } from "../../support/fake_clock.ts";
-import { authorityOf, MCP_TUNNEL } from "../../support/tunnel_bench.ts";
-
-const TLS = { caPem: "", certPem: "", keyPem: "" };
-/** One minute after the fake clock's start. */
-const ENDS_AT_MS = 1_800_000_000_000 + 60_000;
-const HELLO = {
-  type: "hello",
-  versions: [1],
-  features: [],
-  instance: "i1",
-  epoch: 10,
-  software: "test",
-  attempt: 0,
-  tunnels: [{ name: "code", protocol: "mcp" }],
-} as const;
-
-/** A rift made by hand: it says what the test says. */
-class HandRift {
-  readonly connection: Connection;
-  readonly #stream: Stream;
-  readonly #received: ControlMessage[] = [];
-  #wake: (() => void) | undefined;
-
-  constructor(connection: Connection) {
-    this.connection = connection;
-    const reader = new ControlReader();
-    this.#stream = connection.openStream({
-      onData: (chunk) => {
-        this.#received.push(...reader.push(chunk));
-        this.#wake?.();
-      },
-      onDrain() {},
-      onStopped() {},
-      onAbort() {},
-    });
-  }
-
-  say(message: ControlMessage): void {
-    this.#stream.write(encodeControl(message));
-  }
-
-  pause(): void {
-    this.#stream.pause();
-  }
-
-  async hear(): Promise<ControlMessage> {
-    for (;;) {
-      const message = this.#received.shift();
-      if (message !== undefined) return message;
-      await new Promise<void>((resolve) => this.#wake = resolve);
-    }
-  }
-}
-
-async function setUp(): Promise<
-  { clock: FakeClock; context: SessionContext; dial: () => Promise<HandRift> }
-> {
-  const clock = fakeClock();
-  const context: SessionContext = {
-    edgeId: "e",
-    tunnels: new Map([["code", MCP_TUNNEL]]),
-    registry: memoryRegistry(),
-    rifts: authorityOf({
-      name: "r",
-      serial: "1",
-      expiresAtMs: ENDS_AT_MS,
-      mayClaim: () => true,
-    }),
-    sessions: new Set(),
-    clock,
-    log: silentLogger,
-  };
-  const transport = memoryTransport();
-  const { signal } = new AbortController();
-  const endpoint = { tls: TLS, clock, log: silentLogger, signal, host: "127.0.0.1" };
-  const { address } = await transport.listen({
-    ...endpoint,
-    port: 0,
-    onConnection: (connection) => void new RiftSession(context, connection),
-  });
-  const dial = async () =>
-    new HandRift(
-      await transport.connect({ ...endpoint, port: address.port, serverName: "mcptun-edge" }),
-    );
-  return { clock, context, dial };
-}
+import type { ConnectionEnd } from "../../../src/transport/transport.ts";
+import { ENDS_AT_MS, HELLO, startHandBench } from "../../support/hand_rift.ts";
 
 test("A rift that is silent for two heartbeats is out of rotation until it speaks again", async () => {
-  const { clock, context, dial } = await setUp();
+  const { clock, context, dial } = await startHandBench();
   const rift = await dial();
   rift.say(HELLO);
   assert.equal((await rift.hear()).type, "welcome");
@@ -113,7 +21,7 @@ test("A rift that is silent for two heartbeats is out of rotation until it speak
 });
 
 test("A rift that stays silent is disconnected", async () => {
-  const { clock, context, dial } = await setUp();
+  const { clock, context, dial } = await startHandBench();
   const rift = await dial();
   rift.say(HELLO);
   await rift.hear();
@@ -126,7 +34,7 @@ test("A rift that stays silent is disconnected", async () => {
 });
 
 test("A rift is disconnected when its credential ends, and told so", async () => {
-  const { clock, context, dial } = await setUp();
+  const { clock, context, dial } = await startHandBench();
   const rift = await dial();
   rift.say(HELLO);
   await rift.hear();
@@ -147,7 +55,7 @@ test("A rift is disconnected when its credential ends, and told so", async () =>
 });
 
 test("A rift that asks and does not read the answers is disconnected before they pile up", async () => {
-  const { dial } = await setUp();
+  const { dial } = await startHandBench();
   const rift = await dial();
   rift.say(HELLO);
   await rift.hear();
@@ -170,7 +78,7 @@ test("A rift that asks and does not read the answers is disconnected before they
 });
 
 test("A connection without a hello is refused in time", async () => {
-  const { clock, dial } = await setUp();
+  const { clock, dial } = await startHandBench();
   const rift = await dial();
   // The control stream exists only once something was said on it.
   await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
@@ -183,7 +91,7 @@ test("A connection without a hello is refused in time", async () => {
 });
 
 test("An older start of the same credential gives way to a healthy newer one", async () => {
-  const { context, dial } = await setUp();
+  const { context, dial } = await startHandBench();
   const newer = await dial();
   newer.say(HELLO);
   await newer.hear();
@@ -198,7 +106,7 @@ test("An older start of the same credential gives way to a healthy newer one", a
 });
 
 test("A rift that speaks no version of ours is refused for good, with ours named", async () => {
-  const { dial } = await setUp();
+  const { dial } = await startHandBench();
   const rift = await dial();
   rift.say({ ...HELLO, versions: [7] });
 

@@ -80,3 +80,41 @@ test("parseListen() gives an IPv6 address as sockets want it", () => {
   assert.deepEqual(parseListen("[::1]:80"), { host: "::1", port: 80 });
   assert.throws(() => parseListen("localhost"), { code: "CONFIG_INVALID" });
 });
+
+test("Router finds well-known documents of tunnels, and what the edge says of those it guards", () => {
+  const guarded = { ...MCP_TUNNEL, name: "guarded", path: "/guarded/mcp", auth: "edge" } as const;
+  const own = { ...MCP_TUNNEL, name: "own", host: "own.example", path: "/mcp" } as const;
+  const site = { ...WEB_TUNNEL, name: "site", host: "site.example", path: "/" } as const;
+  const tunnels = [MCP_TUNNEL, guarded, WEB_TUNNEL, own, site].map((settings) => ({ settings }));
+  const router = new Router(new HostTable(LISTENER, ["a.example"]), tunnels);
+  const resource = "/.well-known/oauth-protected-resource";
+  const server = "/.well-known/oauth-authorization-server";
+  const cases = [
+    ["a.example", `${resource}/code/mcp`, "code well_known"],
+    ["a.example", `${resource}/guarded/mcp`, "guarded metadata"],
+    ["a.example", `${server}/code/mcp?x=1`, "code well_known"],
+    ["a.example", "/.well-known/openid-configuration/code/mcp", "code well_known"],
+    ["a.example", "/code/mcp/.well-known/openid-configuration", "code well_known"],
+    ["a.example", `${server}/guarded/mcp`, "no_tunnel"],
+    ["a.example", `${resource}/web`, "no_tunnel"],
+    ["a.example", resource, "no_tunnel"],
+    ["a.example", "/.well-known/other", "no_tunnel"],
+    ["a.example", `${resource}/code/mcp/`, "no_tunnel"],
+    ["a.example", `${resource}/../code/mcp`, "unsafe_target"],
+    ["own.example", resource, "own well_known"],
+    ["own.example", `${server}`, "own well_known"],
+    ["own.example", `${resource}/mcp`, "own well_known"],
+    ["own.example", `${resource}/code/mcp`, "no_tunnel"],
+    ["site.example", resource, "site endpoint"],
+  ] as const;
+
+  let count = 0;
+  for (const [host, target, expected] of cases) {
+    const route = router.find(host, target);
+    const found = typeof route === "string" ? route : `${route.tunnel.settings.name} ${route.what}`;
+    assert.equal(found, expected, target);
+    if (typeof route === "object") assert.equal(route.target, target);
+    count++;
+  }
+  assert.equal(count, cases.length);
+});

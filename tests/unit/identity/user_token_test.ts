@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { hashUserToken, makeUserToken, userTokenCheck } from "../../../src/identity/user_token.ts";
+import {
+  bearerToken,
+  hashUserToken,
+  isUserToken,
+  makeUserToken,
+  userTokenCheck,
+} from "../../../src/identity/user_token.ts";
 
 test("makeUserToken() makes a new token of 256 bits each time", () => {
   const tokens = new Set(Array.from({ length: 50 }, () => makeUserToken().reveal()));
@@ -67,4 +73,40 @@ test("check() of no known token refuses everything", () => {
 
 test("userTokenCheck() refuses a hash of another length", () => {
   assert.throws(() => userTokenCheck([{ user: "a", hash: new Uint8Array(31) }]), TypeError);
+});
+
+test("bearerToken() takes one token of any kind out of the header", () => {
+  const cases: [string | undefined, string | undefined][] = [
+    ["Bearer abc", "abc"],
+    ["bEaReR   a.b-c_d~e+f/g==  ", "a.b-c_d~e+f/g=="],
+    [undefined, undefined],
+    ["", undefined],
+    ["Bearer", undefined],
+    ["Bearer ", undefined],
+    ["Bearerabc", undefined],
+    ["Bearer\tabc", undefined],
+    [" Bearer abc", undefined],
+    ["Basic abc", undefined],
+    ["Bearer a b", undefined],
+    ["Bearer a, Bearer b", undefined],
+    ["Bearer a=b", undefined],
+    ["Bearer ä", undefined],
+    ["Bearer abc\n", undefined],
+    [`Bearer ${"x".repeat(1_000_000)}!`, undefined],
+    [`Bearer x${" ".repeat(1_000_000)}!`, undefined],
+  ];
+
+  for (const [header, token] of cases) assert.equal(bearerToken(header), token, header);
+
+  assert.equal(cases.length, 17);
+});
+
+test("isUserToken() tells user tokens from others", () => {
+  const token = makeUserToken().reveal();
+
+  const verdicts = [token, "mcpu_", `${token}a`, token.slice(1), "eyJ.a.b", `${token}\n`].map(
+    isUserToken,
+  );
+
+  assert.deepEqual(verdicts, [true, false, false, false, false, false]);
 });

@@ -25,6 +25,7 @@ const FORBIDDEN: readonly (readonly [string, RegExp])[] = [
   ["<<<<<<< ours", /a merge conflict/],
   [`-----BEGIN PRIVATE KEY-----\\n${"M".repeat(60)}`, /a private key/],
   [`token = "mcpt_${"a".repeat(60)}"`, /a credential or token/],
+  [`token = "mcpa_${"a".repeat(43)}"`, /a credential or token/],
 ];
 
 function textWith(line: string, lock = LOCK): string[] {
@@ -44,7 +45,7 @@ test("checkText() names each forbidden text with its line", () => {
     assert.match(problems[0] ?? "", complaint);
     ran += 1;
   }
-  assert.equal(ran, 9);
+  assert.equal(ran, 10);
 });
 
 test("checkText() refuses a lock that names a registry or lacks a hash, and a missing one", () => {

@@ -37,14 +37,14 @@ const FORMATS: readonly Format[] = [
   },
   {
     file: "control",
-    count: 43,
+    count: 56,
     decode: (bytes) => new ControlReader().push(bytes)[0] ?? null,
     // A JSON file cannot say `undefined`; an absent member means it.
-    encode: (value) => encodeControl(value as ControlMessage),
+    encode: (value) => encodeControl(withBytes(value) as ControlMessage),
   },
   {
     file: "head",
-    count: 33,
+    count: 35,
     decode: (bytes, { kind }) =>
       (kind === "request" ? requestHeadReader() : responseHeadReader()).push(bytes)?.head,
     encode: (value, { kind }) =>
@@ -81,9 +81,27 @@ function hasCode(code: string): (error: unknown) => boolean {
   return (error) => error instanceof TunnelError && error.code === code;
 }
 
+/** As in the file, where bytes are `"hex:"` and their digits. */
 function plain(value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value));
+  return JSON.parse(JSON.stringify(
+    value,
+    (_, member: unknown) =>
+      member instanceof Uint8Array ? HEX + Buffer.from(member).toString("hex") : member,
+  ));
 }
+
+function withBytes(value: unknown): unknown {
+  return Object.fromEntries(
+    Object.entries(value as object).map(([key, member]) => [
+      key,
+      typeof member === "string" && member.startsWith(HEX)
+        ? Uint8Array.from(Buffer.from(member.slice(HEX.length), "hex"))
+        : member,
+    ]),
+  );
+}
+
+const HEX = "hex:";
 
 /** Found from the root of the repository, where every runner starts. */
 function load(file: string): readonly Vector[] {

@@ -1,0 +1,82 @@
+/**
+ * What the operator's listener asks of an edge. The shapes are those of `edge/edge_status.ts`,
+ * declared again because folders of one level do not import each other.
+ *
+ * @module
+ */
+
+/** Whom an admin listener speaks for. */
+export interface AdminSource {
+  status(): AdminStatus;
+  /** Asks a private server through its tunnel whether it is there. `signal` gives it up. */
+  probe(tunnel: string, signal: AbortSignal): Promise<ProbeOutcome>;
+  reload(): ReloadStatus;
+}
+
+/** The configuration in force. */
+export interface ReloadStatus {
+  /** When it was loaded, wall clock, ms. */
+  readonly loadedAtMs: number;
+  /** What was wrong with a file that was refused since; empty when there is none. */
+  readonly problems: readonly string[];
+}
+
+/** What an edge is doing. Times are wall clock, ms; counts are since the start. */
+export interface AdminStatus {
+  readonly edgeId: string;
+  readonly url: string;
+  readonly tunnelAddress: { readonly host: string; readonly port: number };
+  readonly startedAtMs: number;
+  readonly clientConnections: number;
+  /** In flight now. */
+  readonly exchanges: number;
+  readonly tunnels: readonly AdminTunnel[];
+  /** Requests that reached no tunnel, by error code. */
+  readonly refused: Readonly<Record<string, number>>;
+  /** Connections of rifts that were refused, by reason code. */
+  readonly refusedRifts: Readonly<Record<string, number>>;
+}
+
+/** One declared tunnel. */
+export interface AdminTunnel {
+  readonly name: string;
+  readonly url: string;
+  readonly protocol: "mcp" | "http";
+  readonly auth: "edge" | "upstream";
+  readonly rifts: readonly AdminRift[];
+  /** In flight now. */
+  readonly exchanges: number;
+  readonly eventStreams: number;
+  /** `2xx` and the like, a lower case error code, or `aborted`. */
+  readonly outcomes: Readonly<Record<string, number>>;
+  readonly startedLastMinute: number;
+  readonly latency: AdminLatency;
+}
+
+/** Time to the head of the answer. `buckets` are not cumulative; the last one has no bound. */
+export interface AdminLatency {
+  readonly count: number;
+  readonly sumMs: number;
+  readonly buckets: readonly number[];
+}
+
+/** One connection of a rift. */
+export interface AdminRift {
+  readonly name: string;
+  readonly serial: string;
+  readonly connection: string;
+  readonly remote: string;
+  readonly software: string;
+  readonly connectedAtMs: number;
+  readonly expiresAtMs: number;
+  readonly healthy: boolean;
+  readonly exchanges: number;
+}
+
+/** What came of a probe. */
+export type ProbeOutcome =
+  | { readonly answered: true; readonly tookMs: number }
+  | { readonly answered: false; readonly reason: string };
+
+/** Bounds of the latency histogram, ms: a test compares them with the edge's. */
+export const LATENCY_BOUNDS_MS: readonly number[] = [1, 2, 5, 10, 25, 50, 100, 250, 1_000, 5_000];

@@ -1,0 +1,89 @@
+/** Keeps a renewed credential where the old one came from. @module */
+
+import { readFile, realpath } from "node:fs/promises";
+
+import { TunnelError } from "../errors.ts";
+import {
+  type Credential,
+  decodeCredential,
+  encodeCredential,
+  renewedCredential,
+} from "../identity/credential.ts";
+import { replaceStateFile } from "../identity/state_dir.ts";
+import type { Logger } from "../log.ts";
+import type { RenewedMaterial } from "../rift/rift_options.ts";
+
+/** Options of {@link credentialKeeper}. */
+export interface CredentialKeeperOptions {
+  /** What the rift started with. */
+  readonly credential: Credential;
+  /** The absolute path it was read from; `undefined` when it came another way. */
+  readonly file: string | undefined;
+  readonly log: Logger;
+}
+
+/**
+ * Makes what a rift calls after each renewal. The file is replaced whole, with mode 0600, and only
+ * while it still holds what was renewed. The rift goes on with the new credential in any case.
+ */
+export function credentialKeeper(
+  { credential, file, log }: CredentialKeeperOptions,
+): (material: RenewedMaterial) => Promise<void> {
+  let current = credential;
+  /** Serial number of what the file should hold. */
+  let written = credential.serial;
+  let warned = false;
+  const warnOnce = (message: string, fields: Record<string, string>): void => {
+    if (warned) return;
+    warned = true;
+    log.warn(message, { ends: timeOf(credential), ...fields });
+  };
+  return async (material) => {
+    current = renewedCredential(current, material);
+    if (file === undefined) {
+      return warnOnce("The renewed credential is kept in memory only: a restart uses the old one", {
+        remedy: "give the credential with --token-file or rift.token_file",
+      });
+    }
+    try {
+      // What a link leads to is replaced, not the link.
+      const path = await realpath(file);
+      if (await serialIn(path) !== written) {
+        return warnOnce("The renewed credential is not written: the file holds another one", {
+          file,
+          remedy: "restart the rift to use the one in the file",
+        });
+      }
+      await replaceStateFile(path, `${encodeCredential(current).reveal()}\n`);
+      written = current.serial;
+      warned = false;
+      log.info("Renewed credential written", { file, ends: timeOf(current) });
+    } catch (error) {
+      warnOnce("The renewed credential cannot be written: a restart uses the old one", {
+        file,
+        error: error instanceof TunnelError ? error.message : codeOf(error),
+        remedy: "let this user write the file and its folder; the next renewal tries again",
+      });
+    }
+  };
+}
+
+/** The serial number of the credential in a file; `undefined` when there is no good one in it. */
+async function serialIn(path: string): Promise<string | undefined> {
+  const text = await readFile(path, "utf8");
+  try {
+    return decodeCredential(text).serial;
+  } catch (error) {
+    if (error instanceof TunnelError) return undefined;
+    throw error;
+  }
+}
+
+function timeOf({ expiresAtMs }: Credential): string {
+  return new Date(expiresAtMs).toISOString();
+}
+
+/** Not its message: that of a failed read could quote the file. */
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "unknown failure";
+}

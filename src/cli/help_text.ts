@@ -1,0 +1,6 @@
+/** Text that the help of commands shares. @module */
+
+/** The examples at the end of a command's help. */
+export function examples(...lines: string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  ${line}`).join("\n")}`;
+}

@@ -1,0 +1,324 @@
+/**
+ * What happens to one request: judged, its sender recognized, counted, forwarded or answered.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TLSSocket } from "node:tls";
+
+import type { Clock } from "../clock.ts";
+import type { ErrorCode } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import type { Authenticated, ClientProof } from "../principal.ts";
+import { answerError, endAnswer } from "./answer.ts";
+import { addressGroup, peerAddress, type ProxyTrust } from "./client_address.ts";
+import type { ClientGate, GateResult } from "./client_gate.ts";
+import { corsHeaders, preflightHeaders } from "./cors.ts";
+import type { EdgeSettings } from "./edge_options.ts";
+import type { ErrorDetail } from "./error_response.ts";
+import { type ExchangeContext, type RunningExchange, startExchange } from "./exchange.ts";
+import type { Admitted, FrontDoor } from "./front_door.ts";
+import type { TunnelRegistry } from "./registry.ts";
+import { type RequestHeaders, withoutHeader } from "./request_headers.ts";
+import type { ServedTunnel } from "./served_tunnel.ts";
+
+/** What may change while the edge runs. */
+export interface DoorSettings {
+  readonly config: EdgeSettings;
+  readonly frontDoor: FrontDoor<ServedTunnel>;
+  readonly trust: ProxyTrust;
+  readonly gate: ClientGate;
+}
+
+/** What the handler is made from. */
+export interface RequestHandlerOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly scheme: "http" | "https";
+  readonly registry: TunnelRegistry;
+  readonly exchangeContext: ExchangeContext;
+  readonly settings: () => DoorSettings;
+  /** Does what TLS said about a client certificate on this socket still count? */
+  readonly isChecked: (socket: object) => boolean;
+  /** Requests are answered with 503 once it is true. */
+  readonly isClosing: () => boolean;
+  readonly onIdle: () => void;
+}
+
+/** Handles every request of the public listener. */
+export class RequestHandler {
+  /** In flight, each with what shows that its client may still have it. */
+  readonly running = new Set<RunningExchange>();
+  /** Answers to requests that reached no tunnel, by code. */
+  readonly refused = new Map<string, number>();
+  readonly #options: RequestHandlerOptions;
+  readonly #idPrefix: string;
+  #count = 0;
+  /** Open event streams, by user or address; an entry lives as long as one is open. */
+  readonly #streamsOf = new Map<string, number>();
+
+  constructor(options: RequestHandlerOptions) {
+    this.#options = options;
+    this.#idPrefix = options.clock.wallNow().toString(36);
+  }
+
+  /** Answers at once, for example because there are too many connections. */
+  refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    code: ErrorCode,
+    extra: ErrorDetail = {},
+  ): void {
+    this.count(code);
+    this.#answer(request, response, code, extra);
+  }
+
+  /** Counts an answer to what reached no tunnel. */
+  count(code: ErrorCode): void {
+    this.refused.set(code, (this.refused.get(code) ?? 0) + 1);
+  }
+
+  handle(request: IncomingMessage, response: ServerResponse): void {
+    const { log, settings, isClosing } = this.#options;
+    const { frontDoor, trust } = settings();
+    const peer = peerAddress(request.socket.remoteAddress);
+    const verdict = frontDoor.judge({
+      method: request.method ?? "",
+      url: request.url ?? "",
+      httpVersion: request.httpVersion,
+      rawHeaders: request.rawHeaders,
+      peer: trust.isListed(peer) ? "listed_proxy" : trust.trusts(peer) ? "proxy" : "stranger",
+    });
+    switch (verdict.kind) {
+      case "refused": {
+        const { code, detail, allow, tunnel, origin } = verdict;
+        log.debug("Request refused", { code, detail });
+        const headers = origin === undefined ? undefined : corsHeaders(origin);
+        const extra = { detail, allow, headers };
+        if (tunnel === undefined) return this.refuse(request, response, code, extra);
+        return this.#refuseIn(tunnel, request, response, code, extra);
+      }
+      case "preflight":
+        response.writeHead(
+          204,
+          preflightHeaders(verdict.tunnel.settings, verdict.origin, verdict.requestedHeaders),
+        );
+        return endAnswer(request, response, this.#options.clock, NOTHING);
+      case "metadata":
+        return this.#answerMetadata(request, response, verdict);
+      case "admitted": {
+        const client = trust.clientOf(peer, verdict.headers.forwardedFor);
+        if (isClosing()) return this.refuse(request, response, "TUNNEL_OFFLINE");
+        return this.#letIn(request, response, verdict, client);
+      }
+    }
+  }
+
+  #letIn(
+    request: IncomingMessage,
+    response: ServerResponse,
+    verdict: Admitted<ServedTunnel>,
+    address: string,
+  ): void {
+    const { tunnel, headers } = verdict;
+    if (tunnel.settings.auth === "upstream") {
+      return this.#forward({ request, response, verdict, address, client: undefined });
+    }
+    const result = this.#options.settings().gate.check({
+      tunnel,
+      proof: this.#proofOf(request, tunnel, headers),
+      isAmbiguous: headers.authorizations > 1,
+      address: addressGroup(address),
+    });
+    const pass = (settled: GateResult): void => {
+      if (settled.kind === "open") {
+        const { client } = settled;
+        return this.#forward({ request, response, verdict, address, client });
+      }
+      const { code, detail, headers: more } = settled;
+      const cors = headers.origin === undefined ? [] : corsHeaders(headers.origin);
+      this.#refuseIn(tunnel, request, response, code, { detail, headers: [...more, ...cors] });
+    };
+    if (!(result instanceof Promise)) return pass(result);
+    // Meanwhile the socket may fail; its `close` ends the response, which `pass` looks at.
+    request.on("error", ignore);
+    response.on("error", ignore);
+    // Never rejects (ClientGate.check).
+    void result.then((settled) => {
+      if (!response.destroyed && !request.socket.destroyed) pass(settled);
+    });
+  }
+
+  #forward(admission: Admission): void {
+    const { request, response, verdict, address, client } = admission;
+    const { tunnel, headers, what } = verdict;
+    const { registry, exchangeContext, scheme, clock, settings, onIdle } = this.#options;
+    const { config } = settings();
+    const refuse = (code: ErrorCode, detail?: string): void => {
+      const cors = headers.origin === undefined ? undefined : corsHeaders(headers.origin);
+      this.#refuseIn(tunnel, request, response, code, { detail, headers: cors });
+    };
+    const link = registry.pick(tunnel.settings.name);
+    if (link === undefined) return refuse("TUNNEL_OFFLINE");
+    // A rift that cannot be asked for them has none, as far as clients can tell.
+    if (what === "well_known" && !link.features.includes("well-known")) return refuse("NO_ROUTE");
+    if (tunnel.counters.exchanges >= config.maxExchanges) {
+      return refuse("STREAM_LIMIT", `the limit is ${config.maxExchanges}`);
+    }
+    const owner = client === undefined
+      ? addressGroup(address)
+      : `${client.principal.how} ${client.principal.user}`;
+    if ((this.#streamsOf.get(owner) ?? 0) >= config.maxEventStreams) {
+      return refuse("TOO_MANY_STREAMS", `the limit is ${config.maxEventStreams}`);
+    }
+    const startedAtMs = clock.now();
+    let isStream = false;
+    const { counters } = tunnel;
+    counters.started();
+    link.exchangeStarted();
+    const exchange = startExchange(exchangeContext, {
+      request,
+      response,
+      settings: tunnel.settings,
+      connection: link.connection,
+      body: verdict.body,
+      waits: verdict.waits,
+      client,
+      origin: headers.origin,
+      head: {
+        tunnel: tunnel.settings.name,
+        method: request.method ?? "",
+        target: verdict.target,
+        base: what === "well_known" ? "origin" : undefined,
+        publicHost: forwardedHost(headers.forwardedHost) ?? headers.host,
+        publicScheme: forwardedScheme(headers.forwardedProto) ?? scheme,
+        clientAddress: peerAddress(request.socket.remoteAddress),
+        exchangeId: `${this.#idPrefix}-${(++this.#count).toString(36)}`,
+        headers: passedOn(tunnel, headers),
+      },
+      observer: {
+        answered: (eventStream) => {
+          counters.answered(clock.now() - startedAtMs);
+          if (!eventStream) return;
+          isStream = true;
+          counters.eventStreams++;
+          this.#streamsOf.set(owner, (this.#streamsOf.get(owner) ?? 0) + 1);
+        },
+        ended: (outcome) => {
+          if (isStream) this.#streamEnded(tunnel, owner);
+          counters.ended(outcome);
+          link.exchangeEnded();
+          this.running.delete(exchange);
+          if (this.running.size === 0) onIdle();
+        },
+      },
+    });
+    this.running.add(exchange);
+  }
+
+  #proofOf(
+    request: IncomingMessage,
+    tunnel: ServedTunnel,
+    headers: RequestHeaders,
+  ): ClientProof {
+    const { isChecked } = this.#options;
+    return {
+      tunnel: tunnel.settings.name,
+      authorization: headers.authorization,
+      certificate: isChecked(request.socket) ? certificateOf(request) : undefined,
+      proxyUser: headers.proxyUser,
+      proxyGroups: headers.proxyGroups,
+    };
+  }
+
+  #streamEnded(tunnel: ServedTunnel, owner: string): void {
+    tunnel.counters.eventStreams--;
+    const left = (this.#streamsOf.get(owner) ?? 1) - 1;
+    if (left > 0) this.#streamsOf.set(owner, left);
+    else this.#streamsOf.delete(owner);
+  }
+
+  #answerMetadata(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { tunnel, origin }: { readonly tunnel: ServedTunnel; readonly origin: string | undefined },
+  ): void {
+    const metadata = this.#options.settings().gate.metadata(tunnel);
+    if (metadata === undefined) return this.#refuseIn(tunnel, request, response, "NO_ROUTE");
+    const body = Buffer.from(JSON.stringify(metadata));
+    response.writeHead(200, [
+      "Content-Type",
+      "application/json",
+      "Content-Length",
+      String(body.length),
+      // Short, so that a change of the configuration reaches clients soon.
+      "Cache-Control",
+      "max-age=60",
+      ...(origin === undefined ? [] : corsHeaders(origin)),
+    ]);
+    endAnswer(request, response, this.#options.clock, body);
+  }
+
+  #refuseIn(
+    tunnel: ServedTunnel,
+    request: IncomingMessage,
+    response: ServerResponse,
+    code: ErrorCode,
+    extra: ErrorDetail = {},
+  ): void {
+    tunnel.counters.count(code.toLowerCase() as Lowercase<ErrorCode>);
+    this.#answer(request, response, code, extra);
+  }
+
+  #answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    code: ErrorCode,
+    extra: ErrorDetail,
+  ): void {
+    request.on("error", ignore);
+    response.on("error", ignore);
+    answerError(request, response, this.#options.clock, code, extra);
+  }
+}
+
+/** A request whose sender may use the tunnel. */
+interface Admission {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly verdict: Admitted<ServedTunnel>;
+  /** Of the client, also behind the operator's proxy. */
+  readonly address: string;
+  readonly client: Authenticated | undefined;
+}
+
+/** The client's certificate, when TLS has verified it against the CAs of `auth.client_ca`. */
+function certificateOf(request: IncomingMessage): Uint8Array | undefined {
+  const socket = request.socket as Partial<TLSSocket>; // of a TLS listener it is one
+  if (socket.encrypted !== true || socket.authorized !== true) return undefined;
+  return socket.getPeerCertificate?.(false)?.raw;
+}
+
+/** Without what the edge asked the client for itself. */
+function passedOn({ settings }: ServedTunnel, headers: RequestHeaders): readonly string[] {
+  const passes = settings.auth === "upstream" && settings.forwardAuthorization;
+  if (passes || headers.authorization === undefined) return headers.endToEnd;
+  return withoutHeader(headers.endToEnd, "authorization");
+}
+
+/** What the operator's proxy says the client asked for; ignored when it is not a host. */
+function forwardedHost(value: string | undefined): string | undefined {
+  return value !== undefined && FORWARDED_HOST.test(value) ? value : undefined;
+}
+
+function forwardedScheme(value: string | undefined): "http" | "https" | undefined {
+  return value === "http" || value === "https" ? value : undefined;
+}
+
+/** Errors of sockets are followed by `close`. */
+function ignore(): void {}
+
+const NOTHING = new Uint8Array(0);
+const FORWARDED_HOST = /^[A-Za-z0-9._:[\]-]{1,261}$/;
