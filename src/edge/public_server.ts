@@ -31,7 +31,8 @@ export type Surplus = "TOO_MANY_CONNECTIONS" | "TOO_MANY_FROM_ADDRESS";
 interface NewestRequest {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly before: ServerResponse | undefined;
+  /** The answer to the one before it was still open when it came. */
+  readonly isBehind: boolean;
 }
 
 /** What the listener is made from. */
@@ -57,7 +58,7 @@ export class PublicServer {
   readonly #clock: Clock;
   readonly #onUnparsed: PublicServerOptions["onUnparsed"];
   readonly #surplus = new WeakMap<Socket, Surplus>();
-  /** The newest request of each socket, and the answer before its own. */
+  /** The newest request of each socket, until its answer is over. */
   readonly #newest = new WeakMap<object, NewestRequest>();
   readonly #perAddress = new Map<string, number>();
   #config: EdgeSettings;
@@ -81,7 +82,12 @@ export class PublicServer {
         request.resume();
         return;
       }
-      this.#newest.set(socket, { request, response, before: this.#newest.get(socket)?.response });
+      const newest = { request, response, isBehind: this.#newest.has(socket) };
+      this.#newest.set(socket, newest);
+      // Kept longer, everything of the last exchange would live as long as its connection is idle.
+      response.on("close", () => {
+        if (this.#newest.get(socket) === newest) this.#newest.delete(socket);
+      });
       const surplus = this.#surplus.get(socket);
       if (surplus !== undefined) {
         response.setHeader("Connection", "close");
@@ -229,8 +235,7 @@ export class PublicServer {
   #mayAnswer(socket: Duplex): boolean {
     const newest = this.#newest.get(socket);
     if (newest === undefined || newest.response.writableFinished) return true;
-    const isAlone = newest.before === undefined || newest.before.writableFinished;
-    return isAlone && !newest.request.complete && !newest.response.headersSent;
+    return !newest.isBehind && !newest.request.complete && !newest.response.headersSent;
   }
 
   /** Writes an answer to a bare socket, when it may, and gives the client the time to read it. */

@@ -85,8 +85,37 @@ export interface TlsMaterial {
   readonly keyPem: string;
 }
 
+/** Why a newcomer gets no connection. */
+export type DropReason =
+  /** Not QUIC, of no connection that is left, or with no key that fits. */
+  | "garbage"
+  /** A Retry token that is not ours, not for this address, or too old. */
+  | "bad_token"
+  /** More first packets than may be answered with a Retry. */
+  | "retry_rate"
+  /** More handshakes than may begin in this time. */
+  | "handshake_rate"
+  /** An unfinished handshake that gave way to a newer one from its address. */
+  | "address_full"
+  /** An unfinished handshake that gave way because all together were too many. */
+  | "table_full"
+  /** As many connections as one endpoint holds. */
+  | "connections_full";
+
+/** What a listener holds and has turned away. */
+export interface ListenerStats {
+  /** Connections, with those whose handshake is not done and those that are closing. */
+  readonly connections: number;
+  /** Of these, those whose handshake is not done. */
+  readonly handshakes: number;
+  /** Since the start. */
+  readonly dropped: Readonly<Record<DropReason, number>>;
+}
+
 /** A bound endpoint that takes connections. */
 export interface Listener {
+  /** Where the transport can say. */
+  readonly stats?: ListenerStats;
   /** The bound address; `port` is the real one when 0 was asked for. */
   readonly address: { readonly host: string; readonly port: number };
   /**

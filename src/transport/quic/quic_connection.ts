@@ -21,10 +21,12 @@ import {
   ACK_DELAY_MS,
   ACK_EVERY_DATAGRAMS,
   HANDSHAKE_TIMEOUT_MS,
+  HANDSHAKE_WEIGHT_BYTES,
   KEEP_ALIVE_MS,
 } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { UdpAddress } from "../../runtime/udp_socket.ts";
+import { weightOf } from "../../runtime/unseen_memory.ts";
 import type { Connection, ConnectionEnd, Stream, StreamHandler } from "../transport.ts";
 import { CONNECTION_LOST_STREAM_CODE } from "../transport.ts";
 import type { NativeConnection, Role } from "./native.ts";
@@ -78,6 +80,8 @@ export class QuicConnection implements Connection {
   readonly id: string;
   readonly remote: string;
   readonly closed: Promise<ConnectionEnd>;
+  /** Makes the runtime see what a handshake costs; never read. */
+  weight: ArrayBufferView | undefined = weightOf(HANDSHAKE_WEIGHT_BYTES);
   /** In the owner's list for this turn. */
   scheduled = false;
   readonly #native: NativeConnection;
@@ -104,6 +108,7 @@ export class QuicConnection implements Connection {
   /** Something other than an acknowledgement waits to be sent. */
   #mustSend = false;
   #mustRead = false;
+  #refusedPacket = false;
   #unacknowledged = 0;
   #readSinceSend = 0;
   #ackDeadlineMs = Infinity;
@@ -219,7 +224,11 @@ export class QuicConnection implements Connection {
     } catch (error) {
       // A forged or damaged packet is dropped by the native object itself; what throws is a
       // failed handshake or a broken rule, and then a close waits to be sent.
-      this.#log.debug("Packet refused", { connection: this.id, cause: (error as Error).message });
+      if (!this.#refusedPacket) {
+        // Once is enough: whoever floods a connection with them must not flood the log too.
+        this.#refusedPacket = true;
+        this.#log.debug("Packet refused", { connection: this.id, cause: (error as Error).message });
+      }
       this.#mustSend = true;
     }
     // RFC 9000, 17.3: after the handshake, packets have a short header, with the top bit clear.
@@ -285,6 +294,7 @@ export class QuicConnection implements Connection {
     const native = this.#native;
     if (!this.#established && native.isEstablished() && this.#end === undefined) {
       this.#established = true;
+      this.weight = undefined;
       this.#handshakeDeadlineMs = Infinity;
       this.#peerCertificates = native.peerCertChain() ?? [];
       // One side is enough: it keeps the address mapping of a NAT in front of the rift.

@@ -9,18 +9,37 @@ import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 
 import type { Clock, Timer } from "../../clock.ts";
-import { MAX_CONNECTIONS, MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS } from "../../limits.ts";
+import {
+  DROP_LOG_MS,
+  HANDSHAKE_BURST_PER_ADDRESS,
+  HANDSHAKE_TRIES_PER_ADDRESS_PER_SECOND,
+  HANDSHAKE_TRIES_PER_SECOND,
+  HANDSHAKES_PER_ADDRESS_PER_SECOND,
+  HANDSHAKES_PER_SECOND,
+  MAX_CONNECTIONS,
+  MAX_COUNTED_ADDRESSES,
+  RETRIES_PER_ADDRESS_PER_SECOND,
+  RETRIES_PER_SECOND,
+} from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { UdpAddress, UdpSocket } from "../../runtime/udp_socket.ts";
+import type { DropReason, ListenerStats } from "../transport.ts";
+import { addressGroup } from "./address_group.ts";
+import { Handshakes } from "./handshakes.ts";
 import type { Config, Header, NativeConnection, Role } from "./native.ts";
 import { CONNECTION_ID_BYTES, quiche } from "./native.ts";
 import { QuicConnection } from "./quic_connection.ts";
 import type { QuicConnectionOwner } from "./quic_connection.ts";
+import { RateLimit } from "./rate_limit.ts";
 import { RetryTokens } from "./retry_token.ts";
 
 /** RFC 9000, 14.1: a first packet comes in a datagram of at least this size. */
 const MIN_INITIAL_BYTES: number = quiche.MIN_CLIENT_INITIAL_LEN;
 const RETRY_KEY_BYTES = 32;
+/** What the native object says of a packet that no key of it fits. */
+const UNDECRYPTABLE = "CryptoFail";
+/** Where the destination id of a long header starts: first byte, version, length (RFC 8999, 5.1). */
+const LONG_ID_AT = 6;
 
 /** What an endpoint is made from. */
 export interface QuicEndpointOptions {
@@ -37,8 +56,6 @@ interface Member {
   readonly route: string;
   timer: Timer | undefined;
   timerAtMs: number;
-  /** The address that the handshake is counted for, until it is over. */
-  handshakeFrom: string | undefined;
   /** When the connection wants its next turn. */
   dueAtMs: number;
 }
@@ -50,8 +67,37 @@ export class QuicEndpoint implements QuicConnectionOwner {
   readonly #routes = new Map<string, QuicConnection>();
   readonly #tokens = new RetryTokens(randomBytes(RETRY_KEY_BYTES));
   #socket: UdpSocket | undefined;
-  #handshakes = 0;
-  readonly #handshakesFrom = new Map<string, number>();
+  readonly #handshakes = new Handshakes<QuicConnection>();
+  readonly #retryRate = new RateLimit({
+    total: { perSecond: RETRIES_PER_SECOND, burst: RETRIES_PER_SECOND },
+    each: { perSecond: RETRIES_PER_ADDRESS_PER_SECOND, burst: RETRIES_PER_ADDRESS_PER_SECOND },
+    maxSenders: MAX_COUNTED_ADDRESSES,
+  });
+  readonly #tryRate = new RateLimit({
+    total: { perSecond: HANDSHAKE_TRIES_PER_SECOND, burst: HANDSHAKE_TRIES_PER_SECOND },
+    each: {
+      perSecond: HANDSHAKE_TRIES_PER_ADDRESS_PER_SECOND,
+      burst: HANDSHAKE_TRIES_PER_ADDRESS_PER_SECOND,
+    },
+    maxSenders: MAX_COUNTED_ADDRESSES,
+  });
+  readonly #handshakeRate = new RateLimit({
+    total: { perSecond: HANDSHAKES_PER_SECOND, burst: HANDSHAKES_PER_SECOND },
+    each: { perSecond: HANDSHAKES_PER_ADDRESS_PER_SECOND, burst: HANDSHAKE_BURST_PER_ADDRESS },
+    maxSenders: MAX_COUNTED_ADDRESSES,
+  });
+  /** Senders that a verified peer came from; the one that is there for longest goes first. */
+  readonly #verifiedSenders = new Set<string>();
+  readonly #dropped: Record<DropReason, number> = {
+    garbage: 0,
+    bad_token: 0,
+    retry_rate: 0,
+    handshake_rate: 0,
+    address_full: 0,
+    table_full: 0,
+    connections_full: 0,
+  };
+  #dropLoggedAtMs = -Infinity;
   #due: QuicConnection[] = [];
   #turnSet = false;
   #closed = false;
@@ -89,31 +135,29 @@ export class QuicEndpoint implements QuicConnectionOwner {
     return this.#add(native, id, remote);
   }
 
+  /** What it holds and has turned away. */
+  get stats(): ListenerStats {
+    return {
+      connections: this.#members.size,
+      handshakes: this.#handshakes.size,
+      dropped: { ...this.#dropped },
+    };
+  }
+
   /** Takes a datagram from the socket. */
   datagram(bytes: Uint8Array, from: UdpAddress): void {
     const first = bytes[0];
     if (first === undefined || this.#closed) return;
     // RFC 8999, 5: the top bit tells long headers from short ones; our ids have one length.
-    if ((first & 0x80) === 0) {
-      if (bytes.length <= CONNECTION_ID_BYTES) return;
-      this.#routes.get(routeOf(bytes.subarray(1, 1 + CONNECTION_ID_BYTES)))?.receive(bytes, from);
-      return;
-    }
-    let header: Header;
-    try {
-      header = quiche.Header.fromSlice(bytes, CONNECTION_ID_BYTES);
-    } catch {
-      return; // not QUIC: nothing is kept and nothing is said
-    }
-    const known = this.#routes.get(routeOf(header.dcid));
+    const idAt = (first & 0x80) === 0 ? 1 : LONG_ID_AT;
+    const known = bytes.length <= idAt + CONNECTION_ID_BYTES
+      ? undefined
+      : this.#routes.get(routeOf(bytes.subarray(idAt, idAt + CONNECTION_ID_BYTES)));
     if (known !== undefined) known.receive(bytes, from);
-    else if (this.#options.role === "server" && bytes.length >= MIN_INITIAL_BYTES) {
-      try {
-        this.#newcomer(header, bytes, from);
-      } catch (error) {
-        // For example an IPv6 address with a zone, which the native object cannot take.
-        this.#options.log.debug("Newcomer dropped", { cause: (error as Error).message });
-      }
+    else if (this.#options.role === "server") {
+      // Before the native object sees it: most of a flood is told from a first packet by its size.
+      if (idAt !== LONG_ID_AT || bytes.length < MIN_INITIAL_BYTES) this.#drop("garbage", from);
+      else this.#stranger(bytes, from);
     }
   }
 
@@ -150,14 +194,15 @@ export class QuicEndpoint implements QuicConnectionOwner {
   }
 
   established(connection: QuicConnection): void {
-    this.#handshakeOver(connection);
+    const sender = this.#handshakes.delete(connection);
+    if (sender !== undefined) this.#rememberVerified(sender);
     this.#options.onConnection(connection);
   }
 
   retired(connection: QuicConnection): void {
     const member = this.#members.get(connection);
     if (member === undefined) return;
-    this.#handshakeOver(connection);
+    this.#handshakes.delete(connection);
     member.timer?.cancel();
     this.#members.delete(connection);
     this.#routes.delete(member.route);
@@ -166,35 +211,81 @@ export class QuicEndpoint implements QuicConnectionOwner {
 
   // --- private ---
 
+  /** Nothing is kept of it, and one line in `DROP_LOG_MS` stands for all: a flood is no news. */
+  #drop(reason: DropReason, from: UdpAddress): void {
+    this.#dropped[reason] += 1;
+    const nowMs = this.#options.clock.now();
+    if (nowMs - this.#dropLoggedAtMs < DROP_LOG_MS) return;
+    this.#dropLoggedAtMs = nowMs;
+    this.#options.log.debug("Newcomers dropped", { reason, from: from.host, ...this.#dropped });
+  }
+
+  #stranger(bytes: Uint8Array, from: UdpAddress): void {
+    let header: Header;
+    try {
+      header = quiche.Header.fromSlice(bytes, CONNECTION_ID_BYTES);
+    } catch {
+      return this.#drop("garbage", from); // not QUIC
+    }
+    try {
+      this.#newcomer(header, bytes, from);
+    } catch {
+      // For example an IPv6 address with a zone, which the native object cannot take.
+      this.#drop("garbage", from);
+    }
+  }
+
   /** RFC 9000, 5.2.2, 6 and 8.1: version negotiation, Retry, then a connection; all else is dropped. */
   #newcomer(header: Header, bytes: Uint8Array, from: UdpAddress): void {
-    const out = Buffer.allocUnsafe(bytes.length);
+    const { clock } = this.#options;
+    const sender = addressGroup(from.host);
     if (!quiche.versionIsSupported(header.version)) {
-      if (header.version === 0) return; // a version negotiation packet: never answered
+      // A version negotiation packet is never answered.
+      if (header.version === 0) return this.#drop("garbage", from);
+      if (!this.#retryRate.take(sender, clock.now(), "both_shares")) {
+        return this.#drop("retry_rate", from);
+      }
+      const out = Buffer.allocUnsafe(bytes.length);
       const length = quiche.negotiateVersion(header.scid, header.dcid, out);
-      this.#emit(out.subarray(0, length), from);
-      return;
+      return this.#emit(out.subarray(0, length), from);
     }
-    if (header.ty !== quiche.Type.Initial) return;
+    if (header.ty !== quiche.Type.Initial) return this.#drop("garbage", from);
     const token = header.token;
-    const nowMs = this.#options.clock.wallNow();
+    const wallMs = clock.wallNow();
     if (token === undefined || token.length === 0) {
+      const isKnown = this.#verifiedSenders.has(sender);
+      if (!this.#retryRate.take(sender, clock.now(), isKnown ? "own_share" : "both_shares")) {
+        return this.#drop("retry_rate", from);
+      }
       const retryId = randomBytes(CONNECTION_ID_BYTES);
-      const made = this.#tokens.make({ from, originalId: header.dcid, retryId }, nowMs);
+      const made = this.#tokens.make({ from, originalId: header.dcid, retryId }, wallMs);
+      const out = Buffer.allocUnsafe(bytes.length);
       const length = quiche.retry(header.scid, header.dcid, retryId, made, header.version, out);
-      this.#emit(out.subarray(0, length), from);
-      return;
+      return this.#emit(out.subarray(0, length), from);
     }
-    const originalId = this.#tokens.check(token, from, header.dcid, nowMs);
-    if (originalId === undefined) return;
-    const fromHere = this.#handshakesFrom.get(from.host) ?? 0;
-    if (fromHere >= MAX_HANDSHAKES_PER_ADDRESS || this.#members.size >= MAX_CONNECTIONS) return;
-    // Many addresses that never finish must not keep out one that would: the oldest goes.
-    if (this.#handshakes >= MAX_HANDSHAKES) this.#dropOldestHandshake();
+    const originalId = this.#tokens.check(token, from, header.dcid, wallMs);
+    if (originalId === undefined) return this.#drop("bad_token", from);
+    if (this.#members.size >= MAX_CONNECTIONS) return this.#drop("connections_full", from);
+    const shares = this.#verifiedSenders.has(sender) ? "own_share" : "both_shares";
+    const nowMs = clock.now();
+    const isInTime = this.#tryRate.take(sender, nowMs, shares) &&
+      this.#handshakeRate.take(sender, nowMs, shares);
+    if (!isInTime) return this.#drop("handshake_rate", from);
     const id = Buffer.from(header.dcid);
     const local = this.#socket!.local; // a datagram came, so there is a socket
     const native = quiche.Connection.accept(id, originalId, local, from, this.#config);
-    this.#add(native, id, from).receive(bytes, from);
+    try {
+      native.recv(bytes, { from, to: local });
+    } catch (error) {
+      // What else is wrong, a connection says to its peer.
+      if ((error as Error).message === UNDECRYPTABLE) {
+        // No key fits: nothing was computed, and it must not cost a handshake its place.
+        this.#handshakeRate.giveBack(sender, shares);
+        return this.#drop("garbage", from);
+      }
+    }
+    this.#makeRoom(from);
+    this.#add(native, id, from);
   }
 
   #add(native: NativeConnection, id: Uint8Array, remote: UdpAddress): QuicConnection {
@@ -216,33 +307,27 @@ export class QuicEndpoint implements QuicConnectionOwner {
       timer: undefined,
       timerAtMs: Infinity,
       dueAtMs: Infinity,
-      handshakeFrom: remote.host,
     });
     this.#routes.set(route, connection);
-    this.#handshakes += 1;
-    this.#handshakesFrom.set(remote.host, (this.#handshakesFrom.get(remote.host) ?? 0) + 1);
+    this.#handshakes.add(connection, remote.host);
     this.schedule(connection);
     return connection;
   }
 
-  #handshakeOver(connection: QuicConnection): void {
-    const member = this.#members.get(connection);
-    const host = member?.handshakeFrom;
-    if (member === undefined || host === undefined) return;
-    member.handshakeFrom = undefined;
-    this.#handshakes -= 1;
-    const left = (this.#handshakesFrom.get(host) ?? 1) - 1;
-    if (left > 0) this.#handshakesFrom.set(host, left);
-    else this.#handshakesFrom.delete(host);
+  /** A flood from elsewhere must not keep out who has been here with a good certificate. */
+  #rememberVerified(sender: string): void {
+    this.#verifiedSenders.delete(sender);
+    this.#verifiedSenders.add(sender);
+    if (this.#verifiedSenders.size <= MAX_COUNTED_ADDRESSES) return;
+    this.#verifiedSenders.delete(this.#verifiedSenders.values().next().value!);
   }
 
-  #dropOldestHandshake(): void {
-    for (const member of this.#members.values()) {
-      if (member.handshakeFrom === undefined) continue;
-      member.connection.close(0, "");
-      this.retired(member.connection);
-      return;
-    }
+  #makeRoom(from: UdpAddress): void {
+    const found = this.#handshakes.givesWay(from.host);
+    if (found === undefined) return;
+    this.#drop(found.why === "address" ? "address_full" : "table_full", from);
+    found.handshake.close(0, "");
+    this.retired(found.handshake);
   }
 
   readonly #runDue = (): void => {

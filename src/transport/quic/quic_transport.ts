@@ -64,6 +64,9 @@ async function listen(open: OpenUdp, options: ListenOptions): Promise<Listener> 
   if (signal.aborted) await close();
   return {
     address: socket.local,
+    get stats() {
+      return endpoint.stats;
+    },
     useTls: (tls) => endpoint.useConfig(configFor("server", tls)),
     close,
   };
