@@ -196,7 +196,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
 
   function recheckClients(): void {
     const now = clock.wallNow();
-    for (const exchange of handler.running) if (!mayGoOn(exchange, now)) exchange.cut();
+    for (const exchange of handler.running.values()) if (!mayGoOn(exchange, now)) exchange.cut();
   }
   let proofTimer: Timer;
   const checkProofs = (): void => {

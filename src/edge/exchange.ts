@@ -13,6 +13,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
 import type { Clock } from "../clock.ts";
+import type { Slotted } from "../churn_set.ts";
 import { errorCodeOfQuic, quicOf, TunnelError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import { ONE_WRITE_BYTES } from "../limits.ts";
@@ -23,7 +24,7 @@ import { encodeRequestHead, responseHeadReader } from "../wire/head.ts";
 import type { RequestHead, ResponseHead } from "../wire/head.ts";
 import type { Authenticated } from "../principal.ts";
 import { answerError, endAnswer } from "./answer.ts";
-import type { BodyWatch, WatchedBody } from "./body_watch.ts";
+import type { BodyWatch, Watch, WatchedBody } from "./body_watch.ts";
 import type { AnswerFilter, BodyPlan } from "./aware/answer_filter.ts";
 import { ChunkOverhead } from "./chunk_overhead.ts";
 import { corsHeaders } from "./cors.ts";
@@ -73,7 +74,7 @@ export interface ExchangeObserver {
 }
 
 /** A running exchange. */
-export interface RunningExchange {
+export interface RunningExchange extends Slotted {
   readonly client: Authenticated | undefined;
   /** Ends it now: the client learns that its proof is not good any more. */
   cut(): void;
@@ -88,8 +89,10 @@ export function startExchange(context: ExchangeContext, start: ExchangeStart): R
 
 class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   readonly client: Authenticated | undefined;
+  slot = -1;
   progressAtMs: number | undefined = 0;
   receivedBytes = 0;
+  #watch: Watch | undefined;
   #overhead: ChunkOverhead | undefined;
   readonly #context: ExchangeContext;
   readonly #start: ExchangeStart;
@@ -107,7 +110,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   #answerBytes = 0;
   #waitsForDrain = false;
   #drainHooked = false;
-  #stalledAnswer: WatchedBody | undefined;
+  #stalledAnswer: Watch | undefined;
   #keepalive: SseKeepalive | undefined;
   /** What the filter does with the body; without one it passes. */
   #plan: BodyPlan = "pass";
@@ -158,7 +161,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     if (body === "chunked") this.#overhead = new ChunkOverhead(this.#request);
     this.#stream.write(bytes);
     this.progressAtMs = this.#context.clock.now();
-    this.#context.bodyWatch.add(this);
+    this.#watch = this.#context.bodyWatch.add(this);
     this.#request.on("data", this.#onBody);
     this.#request.on("end", this.#onBodyEnd);
   }
@@ -185,7 +188,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   };
 
   readonly #onBodyEnd = (): void => {
-    this.#context.bodyWatch.delete(this);
+    this.#context.bodyWatch.delete(this.#watch);
     if (this.#requestDone) return;
     this.#requestDone = true;
     this.#stream!.end();
@@ -212,7 +215,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
 
   #stopBody(): void {
     this.#requestDone = true;
-    this.#context.bodyWatch.delete(this);
+    this.#context.bodyWatch.delete(this.#watch);
     this.#request.off("data", this.#onBody);
   }
 
@@ -362,11 +365,10 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#waitsForDrain = true;
     this.#stream!.pause();
     this.#forgetStall();
-    this.#stalledAnswer = {
+    this.#stalledAnswer = this.#context.answerWatch.add({
       progressAtMs: this.#context.clock.now(),
       onStalled: this.#onAnswerStalled,
-    };
-    this.#context.answerWatch.add(this.#stalledAnswer);
+    });
     if (this.#drainHooked) return;
     this.#drainHooked = true;
     this.#response.on("drain", this.#onDrained);
@@ -387,7 +389,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   };
 
   #forgetStall(): void {
-    if (this.#stalledAnswer !== undefined) this.#context.answerWatch.delete(this.#stalledAnswer);
+    this.#context.answerWatch.delete(this.#stalledAnswer);
     this.#stalledAnswer = undefined;
   }
 
@@ -457,7 +459,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#keepalive?.close();
     this.#start.filter?.close();
     this.#socket.off("close", this.#onClose);
-    this.#context.bodyWatch.delete(this);
+    this.#context.bodyWatch.delete(this.#watch);
     this.#forgetStall();
     if (!this.#streamDone || !this.#requestDone) this.#abortStream();
     this.#start.observer.ended(this.#outcome);

@@ -9,6 +9,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 
 import type { Clock } from "../clock.ts";
+import { ChurnSet } from "../churn_set.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Authenticated, ClientProof } from "../principal.ts";
@@ -52,7 +53,7 @@ export interface RequestHandlerOptions {
 /** Handles every request of the public listener. */
 export class RequestHandler {
   /** In flight, each with what shows that its client may still have it. */
-  readonly running = new Set<RunningExchange>();
+  readonly running = new ChurnSet<RunningExchange>();
   /** Answers to requests that reached no tunnel, by code. */
   readonly refused = new Map<string, number>();
   readonly #options: RequestHandlerOptions;
@@ -136,9 +137,11 @@ export class RequestHandler {
     });
     const pass = (settled: GateResult): void => {
       if (settled.kind === "open") {
-        const admission = { request, response, verdict, address, client: settled.client };
-        if (tunnel.settings.mode === "transparent") return this.#forward(admission);
-        return this.#judge(admission, settled.client);
+        const { client } = settled;
+        if (tunnel.settings.mode === "aware") {
+          return this.#judge({ request, response, verdict, address, client });
+        }
+        return this.#forward({ request, response, verdict, address, client });
       }
       const { code, detail, headers: more } = settled;
       const cors = headers.origin === undefined ? [] : corsHeaders(headers.origin);
@@ -155,8 +158,8 @@ export class RequestHandler {
   }
 
   /** On an aware tunnel: reads the message and asks whether it may go on. */
-  #judge(admission: Admission, client: Authenticated): void {
-    const { request, response, verdict } = admission;
+  #judge(admission: Admission & { readonly client: Authenticated }): void {
+    const { request, response, verdict, address, client } = admission;
     const { tunnel, headers } = verdict;
     request.on("error", ignore);
     response.on("error", ignore);
@@ -169,7 +172,7 @@ export class RequestHandler {
       const cors = headers.origin === undefined ? [] : corsHeaders(headers.origin);
       switch (result.kind) {
         case "forward":
-          return this.#forward({ ...admission, judged: result });
+          return this.#forward({ request, response, verdict, address, client, judged: result });
         case "answer": {
           const { httpStatus, body } = result.answer;
           tunnel.counters.count(result.outcome);

@@ -28,7 +28,7 @@ export type BodyPlan =
 
 /** What a filter needs, and whom it tells. */
 export interface AnswerFilterOptions {
-  readonly filter: Omit<FilterOptions, "maxBytes">;
+  readonly filter: FilterOptions;
   readonly budget: ByteBudget;
   /** Raw JSON text of the request's id, for an error in place of the answer. */
   readonly id: string | undefined;
@@ -106,7 +106,7 @@ export class AnswerFilter {
     if (held === undefined) return undefined;
     const bytes = held.whole();
     if (bytes.length === 0) return bytes;
-    const filtered = filterMessage(bytes, this.#filterOptions());
+    const filtered = filterMessage(bytes, this.#options.filter);
     switch (filtered.outcome) {
       case "unchanged":
         this.#passed(filtered.messages);
@@ -139,7 +139,7 @@ export class AnswerFilter {
   #inspect(data: Buffer): EventVerdict {
     // Priming events of the legacy era have an id and no data.
     if (data.length === 0) return "pass";
-    const filtered = filterMessage(data, this.#filterOptions());
+    const filtered = filterMessage(data, this.#options.filter);
     switch (filtered.outcome) {
       case "unchanged":
         this.#passed(filtered.messages);
@@ -161,10 +161,6 @@ export class AnswerFilter {
     for (const message of messages) {
       if (message.verdict === "pass") this.#options.onMessage(message);
     }
-  }
-
-  #filterOptions(): FilterOptions {
-    return { ...this.#options.filter, maxBytes: MAX_ANSWER_MESSAGE_BYTES };
   }
 
   #refuse(reason: string): "refuse" {

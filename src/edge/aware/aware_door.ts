@@ -12,6 +12,7 @@ import type { IncomingMessage } from "node:http";
 
 import type { Clock } from "../../clock.ts";
 import type { ErrorCode } from "../../errors.ts";
+import { MAX_ANSWER_MESSAGE_BYTES } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { ClientMessage, Target } from "../../mcp/client_message.ts";
 import { type Classified, classifyRequest } from "../../mcp/classify.ts";
@@ -222,6 +223,7 @@ class Judgement {
         completion: isOne ? message.completion : undefined,
         families: settings.serverRequests,
         instructions: "keep",
+        maxBytes: MAX_ANSWER_MESSAGE_BYTES,
       },
       budget,
       id: isOne ? message.id?.raw : undefined,

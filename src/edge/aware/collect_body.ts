@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 
 import type { Clock } from "../../clock.ts";
 import type { ErrorCode } from "../../errors.ts";
-import type { BodyWatch, WatchedBody } from "../body_watch.ts";
+import type { BodyWatch, Watch, WatchedBody } from "../body_watch.ts";
 import { ChunkOverhead } from "../chunk_overhead.ts";
 import { type ByteBudget, HeldBody } from "./byte_budget.ts";
 
@@ -41,6 +41,7 @@ class Collector implements WatchedBody {
   readonly #held: HeldBody;
   readonly #socket: Socket;
   readonly #overhead: ChunkOverhead | undefined;
+  readonly #watch: Watch;
   #over = false;
 
   constructor(options: CollectOptions) {
@@ -54,7 +55,7 @@ class Collector implements WatchedBody {
     request.on("data", this.#onData);
     request.on("end", this.#onEnd);
     this.#socket.on("close", this.#onGone);
-    watch.add(this);
+    this.#watch = watch.add(this);
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -87,7 +88,7 @@ class Collector implements WatchedBody {
     if (this.#over) return;
     this.#over = true;
     const { request, watch, done } = this.#options;
-    watch.delete(this);
+    watch.delete(this.#watch);
     request.off("data", this.#onData);
     request.off("end", this.#onEnd);
     this.#socket.off("close", this.#onGone);
