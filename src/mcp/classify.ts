@@ -9,7 +9,7 @@
 
 import { MAX_BATCH_ELEMENTS, MAX_REQUEST_MEMBERS } from "../limits.ts";
 import { isMessageProblem, readClientMessage } from "./client_message.ts";
-import type { ClientMessage } from "./client_message.ts";
+import type { ClientMessage, MessageProblem } from "./client_message.ts";
 import type { JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
 import { isHeaderProblem, mediaProblem, readMcpHeaders } from "./mcp_headers.ts";
@@ -115,7 +115,8 @@ function classifyPost(facts: RequestFacts, headers: McpHeaders): Classified | Re
 
   const message = readClientMessage(document, document.root);
   if (isMessageProblem(message)) {
-    return refuse(message.code === -32602 ? "params" : "message", message.message, message);
+    return missingMethod(document, message, headers) ??
+      refuse(message.code === -32602 ? "params" : "message", message.message, message);
   }
   const version = versionOf(document, message, headers.version);
   if (typeof version !== "string") return version;
@@ -213,7 +214,7 @@ function classifyBatch(
 /** The revision that header and body agree on. */
 function versionOf(
   document: JsonDocument,
-  message: ClientMessage,
+  message: Envelope,
   header: string | undefined,
 ): Revision | Refusal {
   const id = message.kind === "request" ? message.id?.raw ?? "null" : "null";
@@ -239,12 +240,23 @@ function versionOf(
     return refuse("mismatch", message, { id });
   }
   // Only a modern body names its version, so an older one there is as unknown as a newer one.
-  if (!isRevision(body) || eraOf(body) === "legacy") return unsupported(body, id);
+  if (!isRevision(body) || eraOf(body) === "legacy") return unsupported(body, id, MODERN_REVISIONS);
   return body;
 }
 
+/** A method that does not exist in the era is told before what is wrong with its parameters. */
+function missingMethod(
+  document: JsonDocument,
+  { rest }: MessageProblem,
+  headers: McpHeaders,
+): Refusal | undefined {
+  if (rest === undefined) return undefined;
+  const version = versionOf(document, rest, headers.version);
+  return typeof version === "string" ? eraProblem(rest, eraOf(version)) : version;
+}
+
 /** Methods of the other era or the other direction do not exist here. */
-function eraProblem(message: ClientMessage, era: Era): Refusal | undefined {
+function eraProblem(message: Envelope, era: Era): Refusal | undefined {
   if (message.kind === "response") {
     if (era === "legacy") return undefined;
     return refuse("message", "A client must not send responses in this version");
@@ -309,17 +321,21 @@ function stripped(headers: McpHeaders, era: Era, httpMethod: string): string[] {
   return strip;
 }
 
-function metaMember(document: JsonDocument, message: ClientMessage, name: MetaName): number {
+function metaMember(document: JsonDocument, message: Envelope, name: MetaName): number {
   const meta = document.member(document.member(message.node, "params"), "_meta");
   return document.member(meta, META_NAMES[name]);
 }
 
-function hasModernMeta(document: JsonDocument, message: ClientMessage): boolean {
+function hasModernMeta(document: JsonDocument, message: Envelope): boolean {
   return MODERN_NAMES.some((name) => metaMember(document, message, name) !== NONE);
 }
 
-function unsupported(requested: string, id: string): Refusal {
-  const data = { supported: [...REVISIONS].reverse(), requested: requested.slice(0, 64) };
+function unsupported(
+  requested: string,
+  id: string,
+  revisions: readonly Revision[] = REVISIONS,
+): Refusal {
+  const data = { supported: [...revisions].reverse(), requested: requested.slice(0, 64) };
   return { ...refuse("version", "Unsupported protocol version", { id }), data };
 }
 
@@ -332,6 +348,9 @@ function refuse(
   return { outcome: "refused", httpStatus, code: CODES[reason] ?? -32700, message, id, reason };
 }
 
+/** What of a message its `params` do not change. */
+type Envelope = Omit<ClientMessage, "targets">;
+
 type MetaName = keyof typeof META_NAMES;
 const META_NAMES = {
   protocolVersion: "io.modelcontextprotocol/protocolVersion",
@@ -340,6 +359,8 @@ const META_NAMES = {
   logLevel: "io.modelcontextprotocol/logLevel",
 } as const;
 const MODERN_NAMES = Object.keys(META_NAMES) as MetaName[];
+/** What may be named where a legacy version may not: the private server may know fewer, but no more. */
+const MODERN_REVISIONS = REVISIONS.filter((revision) => eraOf(revision) === "modern");
 const MODERN_META = "The body is of a newer version than its header says";
 const STATUS: Partial<Record<RefusalReason, Refusal["httpStatus"]>> = {
   http_method: 405,

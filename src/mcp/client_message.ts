@@ -60,6 +60,8 @@ export interface MessageProblem {
   readonly code: -32600 | -32602;
   readonly message: string;
   readonly id: string;
+  /** When only its `params` cannot be read: the rest, to tell whether the method exists at all. */
+  readonly rest?: Omit<ClientMessage, "targets">;
 }
 
 /** Reads the envelope at `node`. */
@@ -96,7 +98,10 @@ export function readClientMessage(
     return invalid(`"${method}" must ${row.kind === "request" ? "" : "not "}have an "id"`);
   }
   const named = withinBounds(readNamed({ document, params, method, row }));
-  if (typeof named === "string") return { code: -32602, message: named, id: shownId };
+  if (typeof named === "string") {
+    const rest = { ...EMPTY, kind, method, row, id, node } as const;
+    return { code: -32602, message: named, id: shownId, rest };
+  }
   const meta = document.member(params, "_meta");
   const cancels = method === "notifications/cancelled"
     ? document.member(params, "requestId")

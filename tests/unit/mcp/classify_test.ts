@@ -134,6 +134,27 @@ test("a refusal has the request's id as its text, and an unsupported version the
   assert.equal(unnamed.id, "9007199254740993");
 });
 
+test("a modern request of an unknown version is told the modern versions only", () => {
+  const { rawHeaders, body, ...rest } = modern("server/discover", {});
+  const later = (text: string) => text.replaceAll(MODERN, "v999.0.0");
+
+  const refused = refusal({
+    ...rest,
+    rawHeaders: rawHeaders.map(later),
+    body: Buffer.from(later(Buffer.from(body).toString())),
+  });
+
+  assert.equal(refused.httpStatus, 400);
+  assert.deepEqual(refused.data, { supported: [MODERN], requested: "v999.0.0" });
+});
+
+test("a method that the modern era has not is not found, whatever its parameters", () => {
+  const refused = refusal(modern("resources/subscribe", {}));
+
+  assert.equal(refused.httpStatus, 404);
+  assert.equal(refused.code, -32601);
+});
+
 test("a message names no more and no longer things than the limits say", () => {
   const listen = (count: number) =>
     modern("subscriptions/listen", {
