@@ -366,7 +366,8 @@ export class RiftSession implements RiftLink, StreamHandler {
 
   /** Warns once of each, and of a bounded number: a rift must not fill the disk of its edge. */
   #logRefusal(message: string, key: string, fields: LogFields): void {
-    const isNews = this.#refusalsLogged.size < MAX_REFUSALS_LOGGED && !this.#refusalsLogged.has(key);
+    const isNews = this.#refusalsLogged.size < MAX_REFUSALS_LOGGED &&
+      !this.#refusalsLogged.has(key);
     if (isNews) this.#refusalsLogged.add(key);
     this.#log[isNews ? "warn" : "debug"](message, { rift: this.rift, ...fields });
   }
