@@ -33,6 +33,10 @@ const checks = [
   },
   { name: "text", run: async () => (await rule("text")).checkText(texts()) },
   {
+    name: "security",
+    run: async () => (await rule("security_tests")).checkSecurityTests(texts()),
+  },
+  {
     name: "tests",
     run: async () => {
       const built = listFiles("dist/tests").map((path) => path.slice("dist/".length));

@@ -272,6 +272,8 @@ export const HEARTBEAT_MS = 5_000;
 export const GOODBYE_GRACE_MS = 1_000;
 /** Time an edge tells a rift to wait before it tries again, ms. */
 export const REFUSAL_RETRY_MS = 5_000;
+/** Different refusals of one rift connection that are warnings in the edge's log; more are `debug`. */
+export const MAX_REFUSALS_LOGGED = MAX_TUNNELS_PER_RIFT;
 /** First and longest wait between two dials, ms; the real wait is random between 0 and it. */
 export const RECONNECT_FIRST_MS = 250;
 export const RECONNECT_MAX_MS = 30_000;

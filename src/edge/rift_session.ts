@@ -10,9 +10,10 @@ import {
   HEARTBEAT_MS,
   HELLO_TIMEOUT_MS,
   MAX_MISSED_HEARTBEATS,
+  MAX_REFUSALS_LOGGED,
   REFUSAL_RETRY_MS,
 } from "../limits.ts";
-import type { Logger } from "../log.ts";
+import type { LogFields, Logger } from "../log.ts";
 import type { Connection, Stream, StreamHandler } from "../transport/transport.ts";
 import { encodeControl } from "../wire/control.ts";
 import type { ControlMessage, Hello, RefusalCode, Renew } from "../wire/control.ts";
@@ -63,6 +64,10 @@ export class RiftSession implements RiftLink, StreamHandler {
   #epoch = 0;
   #state: "new" | "verifying" | "open" | "closed" = "new";
   #draining = false;
+  /** The rift has said goodbye. */
+  #isLeaving = false;
+  /** What was refused before: a rift that asks for it again and again is no news. */
+  readonly #refusalsLogged = new Set<string>();
   #exchanges = 0;
   #lastSeenMs: number;
   #checkedAtMs: number;
@@ -221,6 +226,8 @@ export class RiftSession implements RiftLink, StreamHandler {
       case "heartbeat_ack":
         return;
       case "goodbye":
+        if (this.#isLeaving) return;
+        this.#isLeaving = true;
         this.#draining = true;
         this.#log.info("Rift is leaving", { rift: this.rift, reason: message.reason });
         return this.#closeWhenDrained();
@@ -352,9 +359,17 @@ export class RiftSession implements RiftLink, StreamHandler {
   #sendRefusals(refusals: readonly TunnelRefusal[]): void {
     for (const refusal of refusals) {
       const { tunnel, code, reason } = refusal;
-      this.#log.warn("Claim refused", { rift: this.rift, tunnel, code, reason });
+      this.#logRefusal("Claim refused", `${code} ${tunnel}`, { tunnel, code, reason });
       this.#send(refusal);
     }
+  }
+
+  /** Warns once of each, and of a bounded number: a rift must not fill the disk of its edge. */
+  #logRefusal(message: string, key: string, fields: LogFields): void {
+    const isNews = this.#refusalsLogged.size < MAX_REFUSALS_LOGGED &&
+      !this.#refusalsLogged.has(key);
+    if (isNews) this.#refusalsLogged.add(key);
+    this.#log[isNews ? "warn" : "debug"](message, { rift: this.rift, ...fields });
   }
 
   #judgeAgain(tunnels: ReadonlyMap<string, TunnelSettings>): void {
@@ -419,7 +434,7 @@ export class RiftSession implements RiftLink, StreamHandler {
     void this.#renewals.answer(before, message).then((answer) => {
       if (this.#state !== "open") return;
       if ("type" in answer) {
-        this.#log.warn("Renewal refused", { rift: this.rift, reason: answer.reason });
+        this.#logRefusal("Renewal refused", "renewal", { reason: answer.reason });
         return this.#send(answer);
       }
       this.#renewedFrom = before.serial;

@@ -101,6 +101,8 @@ test("a body that stops is given up after its time, and one that crawls as well"
     for (let second = 0; second < 60 && !(isOver(stopped) && isOver(crawling)); second++) {
       if (!isOver(crawling)) crawling.send("a");
       await advance(clock, 1_000);
+      // A whole round trip, so that an answer arrives before the time to read it is over.
+      await assertServed(place);
     }
 
     assert.match(stopped.received, /^HTTP\/1\.1 408 /);

@@ -41,7 +41,10 @@ export interface HostileBench {
   /** Connects; says nothing yet. */
   connect(): Promise<HostileRift>;
   /** Connects and registers for `bad`; each request is given to `onExchange`. */
-  register(onExchange: (stream: Stream) => StreamHandler): Promise<HostileRift>;
+  register(
+    onExchange: (stream: Stream) => StreamHandler,
+    changes?: Partial<Hello>,
+  ): Promise<HostileRift>;
   /** The honest rift's tunnel gives the right answer. @throws When it does not. */
   assertHonest(): Promise<void>;
   close(): Promise<void>;
@@ -83,9 +86,14 @@ export class HostileRift {
 
   /** Waits for a message of this type. @throws When the connection ends before. */
   async hears(type: ControlMessage["type"]): Promise<ControlMessage> {
-    for (;;) {
-      const found = this.heard.find((message) => message.type === type);
-      if (found !== undefined) return found;
+    const find = () => this.heard.find((message) => message.type === type);
+    await this.until(() => find() !== undefined);
+    return find()!;
+  }
+
+  /** Waits until it holds; looked at with each message. @throws When the connection ends before. */
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds()) {
       if (this.#ended !== undefined) throw new Error(`Ended: ${JSON.stringify(this.#ended)}`);
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
@@ -196,10 +204,10 @@ export async function startHostileBench(): Promise<HostileBench> {
     badUrl: bench.edge.tunnelUrl("bad"),
     logged,
     connect,
-    async register(onExchange) {
+    async register(onExchange, changes) {
       const peer = await connect();
       peer.connection.accept(onExchange);
-      peer.say(hello({ epoch: Date.now() }));
+      peer.say(hello({ epoch: Date.now(), ...changes }));
       await peer.hears("welcome");
       return peer;
     },
