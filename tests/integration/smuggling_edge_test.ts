@@ -182,7 +182,7 @@ async function openSessions({ edge }: Bench): Promise<void> {
 }
 
 async function startJavaScript(): Promise<Upstream> {
-  let seen: Seen[] = [];
+  const seen: Seen[] = [];
   const server = await startServer((request, response) => {
     readBody(request).then((body) => {
       if (request.method !== "OPTIONS") {

@@ -81,8 +81,8 @@ export class OwnedIds {
   }
 
   #forgetFirst(keys: { keys(): Iterator<string> }): void {
-    const { value } = keys.keys().next();
-    if (value !== undefined) this.#forget(value);
+    const first = keys.keys().next();
+    if (first.done !== true) this.#forget(first.value);
   }
 
   #forget(key: string): void {
