@@ -376,11 +376,12 @@ test("Event streams that were asked for at once are bounded as well", async () =
       response.write("data: 1\n\n");
     }
     const answers = await Promise.all(opened.map(({ response }) => response));
-    const statuses = answers.map(({ statusCode }) => statusCode).sort();
+    const refused = answers.filter(({ statusCode }) => statusCode === 429);
     for (const answer of answers) answer.destroy();
     await waitFor(() => edge.status().exchanges === 0);
 
-    assert.deepEqual(statuses, [200, 200, 429, 429, 429]);
+    assert.equal(answers.length, 5);
+    assert.equal(refused.length, 3);
   });
 });
 
