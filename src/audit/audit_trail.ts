@@ -185,9 +185,9 @@ export class AuditTrail {
     return await this.#write(this.#compose(queue, this.#isCheckpointDue() ? "count" : undefined));
   }
 
-  /** Brings what was written to the disk. @returns True when the {@link head} is another now. */
-  async sync(): Promise<boolean> {
-    if (this.#sink === undefined) return false;
+  /** Brings what was written to the disk, and moves the {@link head}. */
+  async sync(): Promise<void> {
+    if (this.#sink === undefined) return;
     const head = this.#unsyncedHead;
     this.#dirtySinceSync = false;
     try {
@@ -196,9 +196,7 @@ export class AuditTrail {
       this.#dirtySinceSync = true;
       throw cause;
     }
-    const isNew = head !== undefined && head !== this.#syncedHead;
-    if (isNew) this.#syncedHead = head;
-    return isNew;
+    this.#syncedHead = head ?? this.#syncedHead;
   }
 
   /** Writes the last checkpoint. Rejects with the system's error. */

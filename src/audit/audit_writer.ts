@@ -80,7 +80,8 @@ export class AuditWriter implements AuditSink {
   #pumping: Promise<void> | undefined;
   #isAsked = false;
   #syncing: Promise<void> | undefined;
-  #syncedAtMs = 0;
+  #syncedAtMs = Number.NEGATIVE_INFINITY;
+  #savedHead: TrailHead | undefined;
   #savingHead: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
@@ -88,6 +89,7 @@ export class AuditWriter implements AuditSink {
   constructor(options: WriterOptions) {
     this.#options = options;
     this.#queueBytes = options.queueBytes ?? AUDIT_QUEUE_BYTES;
+    this.#savedHead = options.trail.head;
     this.#waitForTick();
     this.#pump();
   }
@@ -148,6 +150,8 @@ export class AuditWriter implements AuditSink {
   async flush(): Promise<void> {
     this.#pump();
     await this.#pumping;
+    await this.#syncing;
+    await this.#savingHead;
   }
 
   /** Looks whether the path leads to another file, or none, and goes on there: for SIGHUP. */
@@ -270,6 +274,7 @@ export class AuditWriter implements AuditSink {
         this.#triedAtMs = clock.now();
         const count = await trail.flush(this.#queue);
         if (sync === "always") await this.#syncNow();
+        this.#saveHead(); // a rotation has brought one to the disk
         this.#consume(count);
         this.#tell(true);
         if (this.#queue.length === 0 && !trail.isDue) {
@@ -299,7 +304,8 @@ export class AuditWriter implements AuditSink {
   async #syncNow(): Promise<void> {
     const { trail, clock } = this.#options;
     if (!trail.isDirty) return;
-    if (await trail.sync()) this.#saveHead();
+    await trail.sync();
+    this.#saveHead();
     this.#syncedAtMs = clock.now();
   }
 
@@ -316,7 +322,8 @@ export class AuditWriter implements AuditSink {
   #saveHead(): void {
     const { trail, saveHead, log } = this.#options;
     const { head } = trail;
-    if (head === undefined) return;
+    if (head === undefined || head === this.#savedHead) return;
+    this.#savedHead = head;
     this.#savingHead = this.#savingHead.then(() =>
       saveHead(head).catch((error: unknown) => {
         log.error("Cannot note what is signed of the audit trail", { error: String(error) });

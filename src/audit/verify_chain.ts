@@ -63,10 +63,16 @@ export class ChainCheck {
   #signed: VerifyReport["signed"];
   #unsignedLines = 0;
   #oldestKept = 0;
+  #oldestSigned = 0;
 
   constructor(trust: Trust) {
     this.#trust = trust;
     for (const key of trust.keys) this.#keys.set(key.id, key);
+  }
+
+  /** Number of the oldest file that retention has kept, as far as that is signed. */
+  get oldestSigned(): number {
+    return this.#oldestSigned;
   }
 
   /** The next file. */
@@ -289,6 +295,7 @@ export class ChainCheck {
     this.#records = marker.records;
     this.#isCountKnown = true;
     this.#oldestKept = marker.first;
+    this.#oldestSigned = marker.first;
     this.#signed = { file: this.#path, line: this.#line, time: marker.time };
   }
 
@@ -373,6 +380,7 @@ export class ChainCheck {
     for (const [index, hash] of torn.lines.entries()) {
       this.#segment.break(torn.line + index, undefined);
       this.#take(hash, 0, "other");
+      this.#records++; // what most lines were
     }
   }
 

@@ -3,7 +3,6 @@
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
 
 import type { Audit, AuditSettings, OpenAuditOptions } from "../../src/audit/open_audit.ts";
 import { verifyTrail } from "../../src/audit/verify.ts";
@@ -50,8 +49,13 @@ export interface AuditFolder {
   lines(path?: string): Promise<string[]>;
 }
 
+/** What runs something at the end: a test, or `{ after }` of the runner. */
+export interface Cleanup {
+  readonly after: (run: () => Promise<void>) => void;
+}
+
 /** Makes one; it is removed at the end of the test. */
-export async function auditFolder(t: TestContext): Promise<AuditFolder> {
+export async function auditFolder(t: Cleanup): Promise<AuditFolder> {
   const folder = await mkdtemp(join(tmpdir(), "mcptun-audit-"));
   const opened: Audit[] = [];
   t.after(async () => {
