@@ -101,14 +101,22 @@ export class ChainCheck {
     this.#otherLine(buffer.subarray(start, end), prev);
   }
 
-  /** The end of the file. @param torn Bytes behind its last newline. */
-  endFile(bytes: number, torn: number): void {
-    this.#settleTorn();
-    this.#segment.explain(this.findings, undefined);
-    if (torn > 0) {
+  /** The end of the file. @param open Bytes behind its last newline. */
+  endFile(bytes: number, open: number): void {
+    // What is no line of a trail, at the end: as after a restart, which takes all of it for torn.
+    const lines = this.#torn;
+    const torn = open + (lines === undefined ? 0 : lines.bytes + 1);
+    const place = { file: this.#path, line: lines?.line ?? this.#line + 1 };
+    if (torn > 0 && this.#why !== undefined && this.#why !== "count") {
+      const text = `${torn} bytes stand behind the line that ended the file`;
+      this.findings.problem({ code: "added", ...place, text });
+    } else if (torn > 0) {
       const text = `the last line is torn (${torn} bytes): a crash in the middle of a write`;
-      this.findings.note({ code: "torn", file: this.#path, line: this.#line + 1, text });
+      this.findings.note({ code: "torn", ...place, text });
     }
+    this.#torn = undefined;
+    if (this.#isFirstLine && torn > 0) this.#noOpenLine(undefined);
+    this.#segment.explain(this.findings, undefined);
     this.#end = torn > 0 ? "torn" : this.#why === "end" ? "clean" : "open";
     this.#files.push({
       path: this.#path,

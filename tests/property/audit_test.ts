@@ -108,7 +108,7 @@ test("every change of one line has its name, with file and line", async () => {
       "edited",
       5,
     ],
-    ["a hash is edited", (lines) => replaced(lines, 4, /"prev":"./, '"prev":"_'), "edited", 5],
+    ["a hash is edited", (lines) => replaced(lines, 4, /"prev":"./, '"prev":"!'), "edited", 5],
     ["a line is garbage", (lines) => lines.with(4, "garbage"), "edited", 5],
     ["a line is gone", (lines) => lines.toSpliced(4, 1), "deleted", 5],
     ["three lines are gone", (lines) => lines.toSpliced(4, 3), "deleted", 5],
