@@ -50,7 +50,10 @@ export async function verifyTrail(options: VerifyOptions): Promise<VerifyReport>
         "not here, so what was written up to it is missing",
     });
   }
-  return check.report("trail" in source ? "all" : "some");
+  return check.report(
+    "trail" in source ? "all" : "some",
+    head === undefined ? "unknown" : "known",
+  );
 }
 
 interface OpenedFile {

@@ -127,8 +127,13 @@ export class ChainCheck {
     });
   }
 
-  /** What all of it comes to. @param all Are these all files of the trail that there are? */
-  report(all: "all" | "some"): VerifyReport {
+  /**
+   * What all of it comes to.
+   *
+   * @param all Are these all files of the trail that there are?
+   * @param head Was it known what was signed last?
+   */
+  report(all: "all" | "some", head: VerifyReport["head"]): VerifyReport {
     for (const { marker: { missing }, file, line } of this.#missing) {
       if (missing === undefined || this.checkpoints.has(missing.hash)) continue;
       this.findings.problem({
@@ -168,6 +173,7 @@ export class ChainCheck {
       notes,
       signed: this.#signed,
       unsignedLines: this.#unsignedLines,
+      head,
       end: this.#end,
       keys,
     };

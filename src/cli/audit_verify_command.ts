@@ -118,6 +118,7 @@ function textOf(report: VerifyReport, keyFrom: KeyFrom): string {
     ["signed", signed === undefined ? "nothing" : signedText(report, signed)],
     ["key", keyText(report, keyFrom)],
     ["end", END_TEXT[report.end]],
+    ...(report.head === "known" ? [] : [["cut", CUT_TEXT]]),
   ], "  ");
   return `${lines}${lines === "" ? "" : "\n"}${VERDICT_TEXT[report.verdict]}\n${inertLines(facts)}`;
 }
@@ -165,6 +166,10 @@ const VERDICT_TEXT = {
   unproven: "UNPROVEN: nothing is wrong in itself, but no key that is trusted has signed it",
   damaged: "DAMAGED: it is not what was written",
 } as const;
+
+const CUT_TEXT =
+  "one exactly at a signature would not be seen here: audit-head.json of state_dir " +
+  "has no word of this trail";
 
 const END_TEXT = {
   clean: "the edge stopped in an orderly way",

@@ -300,7 +300,7 @@ export const AuditSchema = v.strictObject({
     "batch",
     {
       doc:
-        "batch: written within 100 ms, on the disk within a second. always: on the disk before " +
+        "batch: written within 100 ms, on the disk within two seconds. always: on the disk before " +
         "an exchange ends.",
     },
   ),

@@ -86,6 +86,26 @@ test("an intent resolves once its line is in the file", async (t) => {
   assert.deepEqual(types.slice(-2), ["intent", "intent"]);
 });
 
+test("intents that follow one another, many at a time, wait for no timer", async (t) => {
+  const { open, clock, lines } = await auditFolder(t);
+  const audit = await open({ intent: true });
+  let next = 0;
+
+  await Promise.all(Array.from({ length: 8 }, async () => {
+    while (next < 200) {
+      const number = next++;
+      assert.equal(await audit.intent({ ...recordOf(number), type: "intent" }), true);
+      audit.write(recordOf(number));
+    }
+  }));
+  await audit.close();
+
+  assert.equal(clock.now(), 0);
+  const types = (await lines()).map((line) => JSON.parse(line).type);
+  assert.equal(types.filter((type) => type === "intent").length, 200);
+  assert.equal(types.filter((type) => type === "exchange").length, 200);
+});
+
 test("intents that are not asked for are not written", async (t) => {
   const { open } = await auditFolder(t);
   const audit = await open();

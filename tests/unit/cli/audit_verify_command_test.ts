@@ -62,6 +62,7 @@ test("a key that only the file names proves nothing, and one that is named does"
   assert.match(alone.stdout, /^UNPROVEN: /);
   assert.match(alone.stdout, /\(not trusted\): the file's own word; name the key with --key/);
   assert.match(byFile.stdout, /trusted from --key/);
+  assert.match(byFile.stdout, /cut {5}one exactly at a signature would not be seen here/);
   assert.match(byOther.stdout, /KEY_UNKNOWN: signed with key /);
 });
 
