@@ -55,6 +55,7 @@ const ROOM_OF_LIBRARY: Readonly<Record<string, string>> = {
   "@peculiar/x509": "src/identity/",
   picomatch: "src/policy/",
   pino: "src/runtime/pino_log.ts",
+  "sonic-boom": "src/audit/file_sink.ts",
   undici: "src/rift/",
   jose: "src/identity/",
   "prom-client": "src/admin/",

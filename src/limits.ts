@@ -162,6 +162,51 @@ export const MAX_ANSWER_MESSAGE_BYTES = 64 * MIB;
 /** Bodies that aware tunnels hold at once, in all, bytes. More are refused with 503. */
 export const MAX_HELD_BYTES = 512 * MIB;
 
+// --- Audit trail (src/audit) ---
+
+/** Longest short text of a record, such as a user, characters: `MAX_USER_CHARS` and every id fit. */
+export const AUDIT_TEXT_CHARS = 256;
+/** Longest name, URI, path or rule of a record, characters: what tells real targets apart. */
+export const AUDIT_NAME_CHARS = 1_024;
+/** Groups of one record; the rest is cut. Few users are in more. */
+export const AUDIT_GROUPS = 64;
+/** The other messages of a batch in one record, characters of JSON; the rest is counted. */
+export const AUDIT_BATCH_CHARS = 64 * KIB;
+/** Most that is kept of the arguments of a call, bytes of JSON, whatever is configured. */
+export const AUDIT_ARGUMENTS_BYTES = 64 * KIB;
+/** Longest line of a trail, bytes: every text of a record at its bound, each character escaped. */
+export const AUDIT_LINE_BYTES = MIB;
+/** Time from a record to the write that takes it to the system, ms, with `sync = "batch"`. */
+export const AUDIT_FLUSH_MS = 100;
+/** Records waiting that are written at once, without waiting for that time, bytes. */
+export const AUDIT_FLUSH_BYTES = 256 * KIB;
+/** Largest single write, bytes: what is in flight when a disk fails is written again from here. */
+export const AUDIT_WRITE_BYTES = MIB;
+/** Time between two fsync with `sync = "batch"`, ms: what a power cut can take, besides the batch. */
+export const AUDIT_SYNC_MS = 1_000;
+/** Records that wait for a disk that fails or is slow, bytes: 100,000 of usual size. More are counted. */
+export const AUDIT_QUEUE_BYTES = 64 * MIB;
+/** Records waiting at which new exchanges are refused with `on_failure = "block"`, bytes: the exchanges in flight still find room. */
+export const AUDIT_BUSY_BYTES = 32 * MIB;
+/** Time between two tries to write to a file that failed, ms, and between two looks where it is. */
+export const AUDIT_RETRY_MS = 1_000;
+/** A write that takes longer than this is told as a failure, ms: a network mount that hangs. */
+export const AUDIT_STALL_MS = 5_000;
+/** Age at which records that no signature covers get one, ms. */
+export const AUDIT_CHECKPOINT_MS = 60_000;
+/** What may stand at the end of a file after its last whole line, bytes: one torn write. */
+export const AUDIT_TORN_BYTES = 4 * MIB;
+/** Files of one trail, as long as they are found by their names. */
+export const AUDIT_FILES = 100_000;
+/** Largest lock file that is read, bytes. */
+export const AUDIT_LOCK_BYTES = 4 * KIB;
+/** How much of a trail `mcptun audit verify` reads at a time, bytes. */
+export const VERIFY_READ_BYTES = MIB;
+/** Lines between two signatures whose order is looked at when one does not fit: memory for hashes. */
+export const VERIFY_SEGMENT_LINES = 200_000;
+/** Problems that `mcptun audit verify` lists; more are counted. */
+export const VERIFY_PROBLEMS = 100;
+
 // --- Wire protocol (src/wire) ---
 
 /** Largest frame on the control stream, bytes. */

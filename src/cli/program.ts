@@ -9,6 +9,7 @@
 
 import { Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 
+import { auditCommand } from "./audit_program.ts";
 import { runConfigCheck } from "./config_command.ts";
 import { refuseSecretArguments } from "./credential_source.ts";
 import { examples } from "./help_text.ts";
@@ -71,6 +72,7 @@ function makeProgram(io: Io, outcome: Outcome): Command {
   program.addCommand(tokenCommand(io));
   program.addCommand(configCommand(io));
   program.addCommand(policyCommand(io));
+  program.addCommand(auditCommand(io, outcome));
   program.addCommand(doctorCommand(io, outcome));
   for (const command of allCommands(program as Command)) {
     command

@@ -56,6 +56,7 @@ export interface TunnelConfig {
   /** Families of requests that its private server may make of clients. */
   readonly serverRequests: readonly Family[];
   readonly rules: TunnelRules;
+  readonly auditArguments: AuditArguments;
 }
 
 /** The rules of an aware tunnel, as written; a transparent one has none. */
@@ -65,6 +66,30 @@ export interface TunnelRules {
   /** Absent: hide. */
   readonly onDeny?: "hide" | "explain";
   readonly lists: RuleTexts;
+}
+
+/** The audit trail. Times in milliseconds, sizes in bytes. */
+export interface AuditConfig {
+  /** Absolute path; absent: no trail. */
+  readonly file?: string;
+  readonly onFailure: "block" | "continue";
+  readonly sync: "batch" | "always";
+  readonly intent: boolean;
+  readonly rotateBytes: number;
+  /** 0 = not by age. */
+  readonly rotateMs: number;
+  /** 0 = all. */
+  readonly keepFiles: number;
+  /** 0 = for ever. */
+  readonly keepMs: number;
+  readonly checkpointRecords: number;
+}
+
+/** What the audit trail keeps of arguments. */
+export interface AuditArguments {
+  /** A list: the members with these names. */
+  readonly keep: "none" | "all" | "digest" | readonly string[];
+  readonly maxBytes: number;
 }
 
 /** The rules per user. */
@@ -137,6 +162,7 @@ export interface Config {
   readonly tunnels: readonly TunnelConfig[];
   readonly auth: AuthConfig;
   readonly policy: PolicyConfig;
+  readonly audit: AuditConfig;
   readonly admin: AdminConfig;
   readonly rift: RiftConfig;
   readonly log: LogConfig;
@@ -144,9 +170,11 @@ export interface Config {
 
 /** Gives the checked file value its typed form; relations between keys are checked elsewhere. */
 export function configOf(file: FileValue): Config {
+  const tunnels = file.tunnel.map(tunnelOf);
   return deepFreeze({
     edge: edgeOf(file.edge),
-    tunnels: file.tunnel.map(tunnelOf),
+    tunnels,
+    audit: auditOf(file.audit, tunnels),
     auth: authOf(file.auth),
     policy: file.policy.file === undefined ? {} : { file: file.policy.file },
     admin: file.admin.listen === undefined ? {} : { listen: file.admin.listen },
@@ -203,6 +231,25 @@ export function tunnelOf(tunnel: FileValue["tunnel"][number]): TunnelConfig {
         RULE_LISTS.flatMap((list) => tunnel[list] === undefined ? [] : [[list, tunnel[list]]]),
       ),
     },
+    auditArguments: {
+      keep: tunnel.audit_arguments ?? "none",
+      maxBytes: tunnel.audit_arguments_bytes ?? 4_096,
+    },
+  };
+}
+
+function auditOf(audit: FileValue["audit"], tunnels: readonly TunnelConfig[]): AuditConfig {
+  const isAware = tunnels.some(({ mode }) => mode === "aware");
+  return {
+    ...(audit.file === undefined ? {} : { file: audit.file }),
+    onFailure: audit.on_failure ?? (isAware ? "block" : "continue"),
+    sync: audit.sync,
+    intent: audit.intent,
+    rotateBytes: audit.rotate_bytes,
+    rotateMs: audit.rotate_every,
+    keepFiles: audit.keep_files,
+    keepMs: audit.keep_for,
+    checkpointRecords: audit.checkpoint_records,
   };
 }
 

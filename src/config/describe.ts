@@ -4,6 +4,7 @@ import * as v from "valibot";
 
 import {
   AdminSchema,
+  AuditSchema,
   AuthSchema,
   EdgeSchema,
   ExposeSchema,
@@ -74,6 +75,12 @@ export function describeTables(): TableDescription[] {
       'Rules per user, for tunnels with mode = "aware".',
       PolicySchema.entries,
     ),
+    table(
+      "audit",
+      "single",
+      "The audit trail of the edge: mcptun audit.",
+      AuditSchema.entries,
+    ),
     table("admin", "single", "The operator's own listener: mcptun status.", AdminSchema.entries),
     table("rift", "single", "The private role: mcptun rift.", RiftSchema.entries),
     table(
@@ -109,6 +116,8 @@ export function knownNames(tablePath: string): string[] | undefined {
       return Object.keys(IssuerSchema.entries);
     case "policy":
       return Object.keys(PolicySchema.entries);
+    case "audit":
+      return Object.keys(AuditSchema.entries);
     case "admin":
       return Object.keys(AdminSchema.entries);
     case "rift":

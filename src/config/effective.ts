@@ -62,6 +62,10 @@ function derived({ config }: LoadedConfig, key: KeyDescription, index: number): 
       return config.edge.tlsKey;
     case "auth.client_ca":
       return config.auth.clientCa;
+    case "audit.file":
+      return config.audit.file;
+    case "audit.on_failure":
+      return config.audit.onFailure;
     case "policy.file":
       return config.policy.file;
     case "rift.expose.authorization_file":

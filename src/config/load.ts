@@ -181,7 +181,9 @@ function overlay(
   // Only near misses: a cluster may set variables such as MCPTUN_EDGE_SERVICE_HOST on its own.
   const known = keys.flatMap(({ env }) => env ?? []);
   return Object.keys(env).flatMap((name) => {
-    if (!/^MCPTUN_(EDGE|AUTH|POLICY|ADMIN|RIFT|LOG)_/.test(name) || known.includes(name)) return [];
+    if (!/^MCPTUN_(EDGE|AUTH|POLICY|AUDIT|ADMIN|RIFT|LOG)_/.test(name) || known.includes(name)) {
+      return [];
+    }
     const suggestion = nearest(name, known.map((name) => name.toLowerCase()))?.toUpperCase();
     return suggestion === undefined ? [] : [`${name} is not read (did you mean ${suggestion}?)`];
   });

@@ -134,6 +134,7 @@ export function checkTunnelRules(tunnels: readonly (TunnelConfig | undefined)[])
         ...(tunnel.rules.default === undefined ? [] : ["default"]),
         ...(tunnel.rules.onDeny === undefined ? [] : ["on_deny"]),
         ...names,
+        ...(tunnel.auditArguments.keep === "none" ? [] : ["audit_arguments"]),
       ];
       const hint = 'set mode = "aware", or remove it';
       return written.map((key) => at(key, `has no effect on a transparent tunnel (${hint})`));

@@ -9,7 +9,7 @@
 
 import * as v from "valibot";
 
-import { MAX_LIST_PATTERNS } from "../limits.ts";
+import { AUDIT_ARGUMENTS_BYTES, MAX_LIST_PATTERNS } from "../limits.ts";
 import type { PatternLanguage } from "../policy/pattern_problem.ts";
 import { FAMILIES } from "../mcp/methods.ts";
 import * as value from "./value.ts";
@@ -262,6 +262,68 @@ export const TunnelSchema = v.strictObject({
     doc: "Methods that may not, also those that need no rule.",
     example: '["completion/*"]',
   }),
+  audit_arguments: optionalKey(
+    v.pipe(
+      v.union([v.picklist(["none", "all", "digest"]), v.array(TEXT)]),
+      v.metadata({ form: '"none", "all", "digest" or list of names' }),
+    ),
+    {
+      doc:
+        "What the audit trail keeps of the arguments of calls: nothing, all, a keyed digest, or " +
+        "the members with these names. Default: none.",
+      example: '["path", "branch"]',
+    },
+  ),
+  audit_arguments_bytes: optionalKey(size(64, AUDIT_ARGUMENTS_BYTES), {
+    doc: "Most that is kept of them, as JSON; longer ones are cut. Default: 4KiB.",
+    example: '"4KiB"',
+  }),
+});
+
+/** `[audit]` */
+export const AuditSchema = v.strictObject({
+  file: optionalKey(PATH, {
+    doc:
+      "File of the audit trail: one line for each exchange, mode 0600. Without it there is none.",
+    example: '"/var/log/mcptun/audit.jsonl"',
+  }),
+  on_failure: optionalKey(
+    v.pipe(v.picklist(["block", "continue"]), v.metadata({ form: '"block" or "continue"' })),
+    {
+      doc: "While records cannot be written: block refuses new exchanges with 503, continue lets " +
+        "them go on. Default: block when a tunnel is aware, else continue.",
+      example: '"block"',
+    },
+  ),
+  sync: key(
+    v.pipe(v.picklist(["batch", "always"]), v.metadata({ form: '"batch" or "always"' })),
+    "batch",
+    {
+      doc:
+        "batch: written within 100 ms, on the disk within two seconds. always: on the disk before " +
+        "an exchange ends.",
+    },
+  ),
+  intent: key(FLAG, false, {
+    doc:
+      "Write a record before a request goes to the private server too, so that not even a crash " +
+      "leaves a call without one.",
+  }),
+  rotate_bytes: key(size(65_536, 17_179_869_184), "128MiB", {
+    doc: "Largest file; before it grows above this, the next one is begun.",
+  }),
+  rotate_every: key(duration({ minMs: 60 * SECOND, maxMs: 366 * DAY, off: true }), "24h", {
+    doc: "Age at which the next file is begun.",
+  }),
+  keep_files: key(count(0, 100_000), 90, {
+    doc: "Most files kept besides the current one; the oldest is removed. 0: all.",
+  }),
+  keep_for: key(duration({ minMs: 3_600 * SECOND, maxMs: 36_600 * DAY, off: true }), "off", {
+    doc: "Time that a file is kept after its end. Off: for ever.",
+  }),
+  checkpoint_records: key(count(1, 100_000), 1_000, {
+    doc: "Records after which a signature is written; after a minute there is one anyway.",
+  }),
 });
 
 /** `[policy]` */
@@ -414,6 +476,7 @@ export const FileSchema = v.strictObject({
   tunnel: v.optional(v.array(TunnelSchema), []),
   auth: v.optional(AuthSchema, {}),
   policy: v.optional(PolicySchema, {}),
+  audit: v.optional(AuditSchema, {}),
   admin: v.optional(AdminSchema, {}),
   rift: v.optional(RiftSchema, {}),
   log: v.optional(LogSchema, {}),

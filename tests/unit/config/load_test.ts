@@ -66,6 +66,16 @@ test("an empty file gives every default, typed and frozen", () => {
     tunnels: [],
     auth: { issuers: [] },
     policy: {},
+    audit: {
+      onFailure: "continue",
+      sync: "batch",
+      intent: false,
+      rotateBytes: 134_217_728,
+      rotateMs: 86_400_000,
+      keepFiles: 90,
+      keepMs: 0,
+      checkpointRecords: 1_000,
+    },
     admin: {},
     rift: {
       protocol: "mcp",
@@ -78,6 +88,45 @@ test("an empty file gives every default, typed and frozen", () => {
   });
   assert.equal(origins.size, 0);
   assert.ok(Object.isFrozen(config.edge.hosts));
+});
+
+test("a failing audit trail blocks when a tunnel is aware, unless the file says otherwise", () => {
+  const aware = `
+    [[tunnel]]
+    name = "a"
+    mode = "aware"
+    default = "allow"`;
+  const continued = `${aware}
+    [audit]
+    file = "audit.jsonl"
+    on_failure = "continue"`;
+
+  assert.equal(loadConfig({ text: aware }).config.audit.onFailure, "block");
+  const { audit } = loadConfig({ text: continued, cwd: "/srv" }).config;
+  assert.equal(audit.onFailure, "continue");
+  assert.equal(audit.file, resolve("/srv/audit.jsonl"));
+});
+
+test("what is kept of arguments is a word or a list of names, on aware tunnels only", () => {
+  const textOf = (mode: string, value: string) => `
+    [[tunnel]]
+    name = "a"
+    mode = "${mode}"
+    ${mode === "aware" ? 'default = "allow"' : ""}
+    audit_arguments = ${value}`;
+  const keptOf = (value: string) =>
+    loadConfig({ text: textOf("aware", value) }).config.tunnels[0]!.auditArguments;
+
+  assert.deepEqual(keptOf('"digest"'), { keep: "digest", maxBytes: 4_096 });
+  assert.deepEqual(keptOf('["path"]'), { keep: ["path"], maxBytes: 4_096 });
+  assert.match(
+    refusalOf({ text: textOf("aware", '"some"') }).message,
+    /tunnel\[0\]\.audit_arguments: "some" is not "none", "all", "digest" or list of names$/,
+  );
+  assert.match(
+    refusalOf({ text: textOf("transparent", '"all"') }).message,
+    /audit_arguments: has no effect on a transparent tunnel/,
+  );
 });
 
 test("the default path of a tunnel follows from its name, host and protocol", () => {

@@ -1,0 +1,193 @@
+/** Reads the files of a trail, in their order, and checks them. @module */
+
+import { Buffer } from "node:buffer";
+import { type FileHandle, open } from "node:fs/promises";
+
+import { TunnelError } from "../errors.ts";
+import { AUDIT_LINE_BYTES, VERIFY_READ_BYTES } from "../limits.ts";
+import { rotatedFiles } from "./file_names.ts";
+import { readMarker } from "./marker_line.ts";
+import type { TrailHead } from "./trail_head.ts";
+import { ChainCheck, type Trust } from "./verify_chain.ts";
+import type { VerifyReport } from "./verify_report.ts";
+
+/** What {@link verifyTrail} is told. */
+export interface VerifyOptions {
+  /** `trail`: the file and all that were rotated away from it. `files`: these, in any order. */
+  readonly source:
+    | { readonly trail: string }
+    | { readonly files: readonly string[] };
+  readonly trust: Trust;
+  /** What the edge has signed last, read before its files; `undefined` when that is not known. */
+  readonly head: TrailHead | undefined;
+  /** Ends it early. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Checks a trail. What is found is in the report.
+ *
+ * @throws {TunnelError} `STATE_UNUSABLE` when a file cannot be read.
+ */
+export async function verifyTrail(options: VerifyOptions): Promise<VerifyReport> {
+  const { source, trust, head, signal } = options;
+  const check = new ChainCheck(trust);
+  const files = await openFiles(source);
+  try {
+    const ordered = await inOrder(files);
+    for (const { path, handle } of ordered) await checkFile(check, path, handle, signal);
+  } finally {
+    for (const { handle } of files) await handle.close();
+  }
+  const isExpected = head !== undefined && head.file >= check.oldestSigned;
+  if (isExpected && !check.checkpoints.has(head.hash)) {
+    check.findings.problem({
+      code: "truncated",
+      file: undefined,
+      line: undefined,
+      text:
+        `the edge has signed ${head.records} records, up to file ${head.file}: that signature is ` +
+        "not here, so what was written up to it is missing",
+    });
+  }
+  return check.report(
+    "trail" in source ? "all" : "some",
+    head === undefined ? "unknown" : "known",
+  );
+}
+
+interface OpenedFile {
+  readonly path: string;
+  readonly handle: FileHandle;
+}
+
+/** How far the first marker of a file is looked for when its first line is gone. */
+const ORDER_BYTES = 4 * VERIFY_READ_BYTES;
+const NEWLINE = 10;
+
+/** Opens them all first: an edge that rotates meanwhile does not take one away. */
+async function openFiles(source: VerifyOptions["source"]): Promise<OpenedFile[]> {
+  const opened: OpenedFile[] = [];
+  const seen = new Set<string>();
+  const add = async (path: string, whenAbsent: "skip" | "fail"): Promise<void> => {
+    let handle: FileHandle;
+    try {
+      handle = await open(path, "r");
+    } catch (cause) {
+      if (whenAbsent === "skip" && codeOf(cause) === "ENOENT") return;
+      throw unreadable(path, cause);
+    }
+    opened.push({ path, handle });
+    const { dev, ino } = await handle.stat({ bigint: true });
+    if (!seen.has(`${dev} ${ino}`)) {
+      seen.add(`${dev} ${ino}`);
+      return;
+    }
+    opened.pop();
+    await handle.close();
+  };
+  try {
+    if ("files" in source) { for (const path of source.files) await add(path, "fail"); }
+    else {
+      await add(source.trail, "skip");
+      const rotated = await rotatedFiles(source.trail).catch((cause) => {
+        throw unreadable(source.trail, cause);
+      });
+      for (const { path } of rotated) await add(path, "skip"); // retention may remove one meanwhile
+      if (opened.length === 0) {
+        throw new TunnelError("STATE_UNUSABLE", `Cannot read "${source.trail}": no such file`);
+      }
+    }
+  } catch (error) {
+    for (const { handle } of opened) await handle.close();
+    throw error;
+  }
+  return opened;
+}
+
+/** By the number that the files themselves say; those that say none come last, by name. */
+async function inOrder(files: readonly OpenedFile[]): Promise<OpenedFile[]> {
+  const numbered = await Promise.all(
+    files.map(async (file) => ({ file, number: await numberOf(file.handle) })),
+  );
+  return numbered.sort((a, b) =>
+    a.number === b.number ? (a.file.path < b.file.path ? -1 : 1) : a.number - b.number
+  ).map(({ file }) => file);
+}
+
+async function numberOf(handle: FileHandle): Promise<number> {
+  const buffer = Buffer.alloc(ORDER_BYTES);
+  const { bytesRead } = await handle.read(buffer, 0, ORDER_BYTES, 0);
+  for (let start = 0; start < bytesRead;) {
+    const newline = buffer.indexOf(NEWLINE, start);
+    if (newline === -1 || newline >= bytesRead) break;
+    // A record is none, which its start tells without reading it whole.
+    const isMarker = MARKER_STARTS.has(
+      buffer.toString("latin1", start, start + MARKER_START_BYTES),
+    );
+    const marker = isMarker ? readMarker(buffer.subarray(start, newline).toString()) : undefined;
+    if (marker !== undefined && marker.type !== "lost") return marker.file;
+    start = newline + 1;
+  }
+  return Number.MAX_SAFE_INTEGER;
+}
+
+const MARKER_STARTS: ReadonlySet<string> = new Set(['{"v":1,"type":"o', '{"v":1,"type":"c']);
+const MARKER_START_BYTES = 16;
+
+async function checkFile(
+  check: ChainCheck,
+  path: string,
+  handle: FileHandle,
+  signal: AbortSignal,
+): Promise<void> {
+  check.beginFile(path);
+  let buffer = Buffer.allocUnsafe(2 * VERIFY_READ_BYTES);
+  let held = 0;
+  let total = 0;
+  for (;;) {
+    if (signal.aborted) throw new TunnelError("ABORTED", "Stopped before everything was checked");
+    if (buffer.length - held < VERIFY_READ_BYTES) {
+      // One line that is longer than any the edge writes is read all the same: it is damage to tell of.
+      if (held > MAX_DAMAGED_LINE_BYTES) {
+        const text = `a line is longer than ${MAX_DAMAGED_LINE_BYTES} bytes`;
+        throw new TunnelError("STATE_UNUSABLE", `Cannot check "${path}": ${text}`);
+      }
+      buffer = Buffer.concat([buffer.subarray(0, held)], 2 * buffer.length);
+    }
+    let bytesRead: number;
+    try {
+      ({ bytesRead } = await handle.read(buffer, held, VERIFY_READ_BYTES, total));
+    } catch (cause) {
+      throw unreadable(path, cause);
+    }
+    if (bytesRead === 0) break;
+    total += bytesRead;
+    const end = held + bytesRead;
+    let start = 0;
+    let newline = buffer.indexOf(NEWLINE, held);
+    while (newline !== -1 && newline < end) {
+      check.line(buffer, start, newline);
+      start = newline + 1;
+      newline = buffer.indexOf(NEWLINE, start);
+    }
+    if (start > 0) buffer.copy(buffer, 0, start, end);
+    held = end - start;
+  }
+  check.endFile(total, held);
+}
+
+const MAX_DAMAGED_LINE_BYTES = 64 * AUDIT_LINE_BYTES;
+
+function unreadable(path: string, cause: unknown): TunnelError {
+  const reason = codeOf(cause) === "ENOENT"
+    ? "no such file"
+    : cause instanceof Error
+    ? cause.message
+    : "unknown failure";
+  return new TunnelError("STATE_UNUSABLE", `Cannot read "${path}": ${reason}`, { cause });
+}
+
+function codeOf(cause: unknown): unknown {
+  return cause instanceof Error && "code" in cause ? cause.code : undefined;
+}

@@ -1,0 +1,178 @@
+/** `mcptun audit verify`: is the trail what was written? @module */
+
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+
+import { escapeUnseen } from "../audit/line_text.ts";
+import { isKeyId, type PublicKey, publicKeyOfText } from "../audit/signing_key.ts";
+import { verifyTrail } from "../audit/verify.ts";
+import type { Finding, VerifyReport } from "../audit/verify_report.ts";
+import { formatSize } from "../config/value.ts";
+import { TunnelError } from "../errors.ts";
+import { readAuditState } from "./audit_setup.ts";
+import { inertText } from "./fitted_table.ts";
+import type { Io } from "./io.ts";
+import { loadFor } from "./key_option.ts";
+import { columns } from "./report.ts";
+
+/** What `audit verify` is told. */
+export interface AuditVerifyOptions {
+  readonly config?: string | undefined;
+  /** Files or ids. */
+  readonly key?: readonly string[] | undefined;
+  readonly json?: true | undefined;
+}
+
+/**
+ * Checks, prints what was found, and gives the exit code: 0 for a trail that is intact by a key that
+ * is trusted, else 1.
+ *
+ * @throws {TunnelError} `USAGE`, `CONFIG_INVALID`; `STATE_UNUSABLE` when a file cannot be read.
+ */
+export async function runAuditVerify(
+  io: Io,
+  files: readonly string[],
+  options: AuditVerifyOptions,
+): Promise<0 | 1> {
+  const { config, shown, file: read } = loadFor(io, options.config, []);
+  const trail = config.audit.file;
+  if (files.length === 0 && trail === undefined) {
+    throw new TunnelError(
+      "USAGE",
+      read === undefined
+        ? "Cannot tell where the audit trail is: there is no mcptun.toml here (name one with " +
+          "--config, or the files of the trail)"
+        : `Cannot tell where the audit trail is: ${shown} does not set audit.file (set it, or name ` +
+          "the files of the trail)",
+    );
+  }
+  const given = (options.key ?? []).map((text) => givenKey(io, text));
+  // Keys that are named replace the one of the state directory: it may be on another host.
+  const isFromState = given.length === 0 && (read !== undefined || trail !== undefined);
+  const state = isFromState ? await readAuditState(config.edge.stateDir, trail) : undefined;
+  const keys = given.flatMap((key) => typeof key === "string" ? [] : [key]);
+  if (state?.key !== undefined) keys.push(state.key);
+  const paths = files.map((file) => resolve(io.cwd, file));
+  const report = await verifyTrail({
+    source: paths.length === 0 ? { trail: trail! } : { files: paths }, // refused above without both
+    trust: { keys, ids: given.filter((key) => typeof key === "string") },
+    // Of files that were picked, the newest may be left out on purpose.
+    head: paths.length === 0 || paths.includes(trail ?? "") ? state?.head : undefined,
+    signal: io.signal,
+  });
+  const keyFrom = given.length > 0 ? "--key" : state?.key === undefined ? undefined : "state_dir";
+  io.stdout.write(
+    options.json === true ? jsonOf(report, keyFrom) : textOf(report, keyFrom),
+  );
+  return report.verdict === "intact" ? 0 : 1;
+}
+
+function givenKey(io: Io, given: string): PublicKey | string {
+  let text: string;
+  try {
+    const fd = openSync(resolve(io.cwd, given), "r");
+    try {
+      text = readFileSync(fd, "utf8");
+    } finally {
+      closeSync(fd);
+    }
+  } catch (cause) {
+    if (isKeyId(given)) return given;
+    const key = publicKeyOfText(given);
+    if (key !== undefined) return key;
+    const reason = cause instanceof Error && "code" in cause && cause.code === "ENOENT"
+      ? "no such file, and no id of a key"
+      : "it cannot be read";
+    throw new TunnelError("USAGE", `Cannot use --key ${JSON.stringify(given)}: ${reason}`, {
+      cause,
+    });
+  }
+  const key = publicKeyOfText(text) ?? (isKeyId(text.trim()) ? text.trim() : undefined);
+  if (key !== undefined) return key;
+  throw new TunnelError(
+    "USAGE",
+    `Cannot use --key ${JSON.stringify(given)}: it holds no Ed25519 public key in PEM`,
+  );
+}
+
+type KeyFrom = "--key" | "state_dir" | undefined;
+
+function jsonOf(report: VerifyReport, keyFrom: KeyFrom): string {
+  const { verdict, end, signed, keys, ...rest } = report;
+  // Always there, so that whoever reads it needs no check for the key.
+  const value = { verdict, end, signed: signed ?? null, key_from: keyFrom ?? null, keys, ...rest };
+  return `${escapeUnseen(JSON.stringify(value))}\n`;
+}
+
+function textOf(report: VerifyReport, keyFrom: KeyFrom): string {
+  const { problems, moreProblems, notes, files, records, bytes, signed } = report;
+  const lines = [
+    ...problems.map((problem) =>
+      `${placeOf(problem)}: ${problem.code.toUpperCase()}: ${problem.text}`
+    ),
+    ...(moreProblems === 0 ? [] : [`and ${moreProblems} more`]),
+    ...notes.map((note) => `${placeOf(note)}: note: ${note.text}`),
+  ].map((line) => `${inertText(line)}\n`).join("");
+  const facts = columns([
+    ["files", `${files.length}, ${records} records, ${sizeOf(bytes)}`],
+    ["signed", signed === undefined ? "nothing" : signedText(report, signed)],
+    ["key", keyText(report, keyFrom)],
+    ["end", END_TEXT[report.end]],
+    ...(report.head === "known" ? [] : [["cut", CUT_TEXT]]),
+  ], "  ");
+  return `${lines}${lines === "" ? "" : "\n"}${VERDICT_TEXT[report.verdict]}\n${inertLines(facts)}`;
+}
+
+function placeOf({ file, line }: Finding<string>): string {
+  return file === undefined ? "trail" : line === undefined ? file : `${file}:${line}`;
+}
+
+function signedText(
+  { unsignedLines }: VerifyReport,
+  { file, line, time }: NonNullable<VerifyReport["signed"]>,
+): string {
+  const rest = unsignedLines === 0
+    ? "to the end"
+    : `${unsignedLines} ${
+      unsignedLines === 1 ? "line" : "lines"
+    } behind it are not, and prove nothing yet`;
+  return `up to ${file}:${line} (${time}), ${rest}`;
+}
+
+function keyText({ keys, verdict }: VerifyReport, keyFrom: KeyFrom): string {
+  if (keys.length === 0) return "none has signed";
+  const ids = keys.map(({ id, trusted }) => `${id}${trusted ? "" : " (not trusted)"}`).join(", ");
+  if (keyFrom !== undefined) return `${ids}, trusted from ${keyFrom}`;
+  return verdict === "damaged"
+    ? ids
+    : `${ids}: the file's own word; name the key with --key, or its state_dir with --config`;
+}
+
+function sizeOf(bytes: number): string {
+  if (bytes < 1_024) return formatSize(bytes);
+  const units = ["KiB", "MiB", "GiB"];
+  let value = bytes / 1_024;
+  let at = 0;
+  for (; value >= 1_024 && at < units.length - 1; at++) value /= 1_024;
+  return `${value.toFixed(1)} ${units[at]!}`;
+}
+
+function inertLines(text: string): string {
+  return text.split("\n").map(inertText).join("\n");
+}
+
+const VERDICT_TEXT = {
+  intact: "intact: every line is what was written",
+  unproven: "UNPROVEN: nothing is wrong in itself, but no key that is trusted has signed it",
+  damaged: "DAMAGED: it is not what was written",
+} as const;
+
+const CUT_TEXT =
+  "one exactly at a signature would not be seen here: audit-head.json of state_dir " +
+  "has no word of this trail";
+
+const END_TEXT = {
+  clean: "the edge stopped in an orderly way",
+  open: "the edge is running, or did not stop in an orderly way",
+  torn: "half a line: the edge is writing, or a crash cut it off",
+} as const;

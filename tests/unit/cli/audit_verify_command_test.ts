@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import { copyFile, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { type AuditFolder, auditFolder } from "../../support/audit_fixture.ts";
+import { recordOf } from "../../support/audit_records.ts";
+import { runIn } from "../../support/run_cli.ts";
+
+test("a trail that is whole is intact by the key of the state directory", async (t) => {
+  const { folder } = await written(t);
+
+  const { code, stdout, stderr } = await runIn(folder, ["audit", "verify"]);
+
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout, /^intact: every line is what was written\n/);
+  assert.match(stdout, /files {3}1, 20 records, \d+\.\d KiB\n/);
+  assert.match(stdout, /signed {2}up to .*audit\.jsonl:25 \(.*\), to the end\n/);
+  assert.match(stdout, /key {5}[\w-]{22}, trusted from state_dir\n/);
+  assert.match(stdout, /end {5}the edge stopped in an orderly way\n$/);
+});
+
+test("the report is one line of JSON when asked for", async (t) => {
+  const { folder } = await written(t);
+
+  const { code, stdout } = await runIn(folder, ["audit", "verify", "--json"]);
+
+  const report = JSON.parse(stdout);
+  assert.equal(code, 0);
+  assert.equal(stdout.split("\n").length, 2);
+  assert.equal(report.verdict, "intact");
+  assert.equal(report.records, 20);
+  assert.equal(report.key_from, "state_dir");
+  assert.deepEqual(report.problems, []);
+});
+
+test("a trail that was changed says where, and exits with 1", async (t) => {
+  const { folder, path, lines } = await written(t);
+  const changed = (await lines()).with(4, (await lines())[4]!.replace("alice", "mallory"));
+  await writeFile(path, `${changed.join("\n")}\n`);
+
+  const { code, stdout } = await runIn(folder, ["audit", "verify"]);
+
+  assert.equal(code, 1);
+  assert.ok(stdout.startsWith(`${path}:5: EDITED: it was changed `), stdout);
+  assert.match(stdout, /\nDAMAGED: it is not what was written\n/);
+});
+
+test("a key that only the file names proves nothing, and one that is named does", async (t) => {
+  const { folder, path, stateDir, lines } = await written(t);
+  const id = JSON.parse((await lines())[0]!).key_id;
+  await copyFile(join(stateDir, "audit-key.pub.pem"), join(folder, "key.pem"));
+  await rm(join(folder, "mcptun.toml"));
+  const run = (...more: string[]) => runIn(folder, ["audit", "verify", path, ...more]);
+
+  const alone = await run();
+  const byFile = await run("--key", "key.pem");
+  const byId = await run("--key", id);
+  const byOther = await run("--key", "A".repeat(22));
+
+  assert.deepEqual([alone.code, byFile.code, byId.code, byOther.code], [1, 0, 0, 1]);
+  assert.match(alone.stdout, /^UNPROVEN: /);
+  assert.match(alone.stdout, /\(not trusted\): the file's own word; name the key with --key/);
+  assert.match(byFile.stdout, /trusted from --key/);
+  assert.match(byFile.stdout, /cut {5}one exactly at a signature would not be seen here/);
+  assert.match(byOther.stdout, /KEY_UNKNOWN: signed with key /);
+});
+
+test("a trail that somebody wrote anew with a key of their own is found", async (t) => {
+  const { folder, path } = await written(t);
+  const forger = await auditFolder(t);
+  const forged = await forger.open();
+  for (let number = 0; number < 20; number++) forged.write(recordOf(number + 100));
+  await forged.close();
+  await rename(forger.path, path);
+
+  const { code, stdout } = await runIn(folder, ["audit", "verify"]);
+
+  assert.equal(code, 1);
+  assert.match(stdout, /KEY_UNKNOWN/);
+  assert.match(stdout, /trail: TRUNCATED: the edge has signed 20 records/);
+});
+
+test("wrong usage exits with 2 and says what to do", async (t) => {
+  const { folder } = await auditFolder(t);
+  await writeFile(join(folder, "empty"), "");
+  const cases: [string[], RegExp, number][] = [
+    [[], /there is no mcptun\.toml here \(name one with --config, or the files of the trail\)/, 2],
+    [["a", "--key", "nowhere"], /Cannot use --key "nowhere": no such file, and no id of a key/, 2],
+    [["a", "--key", "empty"], /it holds no Ed25519 public key in PEM/, 2],
+    [["nowhere.jsonl"], /Cannot read ".*nowhere\.jsonl": no such file/, 1],
+  ];
+  let tried = 0;
+  for (const [argv, pattern, expected] of cases) {
+    const { code, stderr } = await runIn(folder, ["audit", "verify", ...argv]);
+
+    assert.equal(code, expected, stderr);
+    assert.match(stderr, pattern);
+    tried++;
+  }
+  assert.equal(tried, 4);
+});
+
+test("what stands in a file cannot steer the terminal", async (t) => {
+  const { folder, path, lines } = await written(t);
+  const key = "\u001b]0;owned\u0007".padEnd(22, "x");
+  const changed = (await lines()).map((line) =>
+    line.replace(/"key_id":"[^"]*"/, `"key_id":${JSON.stringify(key)}`)
+  );
+  await writeFile(path, `${changed.join("\n")}\n`);
+
+  const text = await runIn(folder, ["audit", "verify"]);
+  const json = await runIn(folder, ["audit", "verify", "--json"]);
+
+  assert.equal(text.code, 1);
+  assert.match(text.stdout, /^[ -~\n]*$/);
+  assert.match(json.stdout, /^[ -~]*\n$/);
+});
+
+/** A folder with a configuration, and a trail of 20 records that was closed. */
+async function written(t: Parameters<typeof auditFolder>[0]): Promise<AuditFolder> {
+  const made = await auditFolder(t);
+  const text = '[edge]\nstate_dir = "state"\n[audit]\nfile = "audit.jsonl"\n';
+  await writeFile(join(made.folder, "mcptun.toml"), text);
+  const audit = await made.open({ checkpointRecords: 7 });
+  for (let number = 0; number < 20; number++) audit.write(recordOf(number));
+  await audit.close();
+  assert.ok((await readFile(made.path)).length > 0);
+  return made;
+}
