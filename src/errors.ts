@@ -64,6 +64,12 @@ export const ERROR_TABLE = {
   UNAUTHENTICATED: { retry: false, exit: 1, http: 401, sentence: "A valid token is required" },
   INSUFFICIENT_SCOPE: { retry: false, exit: 1, http: 403, sentence: "The token lacks a scope" },
   AUTH_UNAVAILABLE: { retry: true, exit: 1, http: 503, sentence: "Tokens cannot be checked now" },
+  AUDIT_UNAVAILABLE: {
+    retry: true,
+    exit: 1,
+    http: 503,
+    sentence: "The audit trail cannot be written now",
+  },
   ORIGIN_REFUSED: { retry: false, exit: 1, http: 403, sentence: "This Origin is not allowed" },
   NO_ROUTE: { retry: false, exit: 1, http: 404, sentence: "No tunnel at this path" },
   METHOD_REFUSED: { retry: false, exit: 1, http: 405, sentence: "This method is not allowed" },

@@ -68,9 +68,13 @@ export class AdminPages {
     const declared = this.#source.status().tunnels.map(({ name }) => name);
     const names = asked === undefined ? declared : declared.filter((name) => name === asked);
     const tunnels = await this.#readiness.check(names, declared);
-    const isReady = tunnels.some(({ ready }) => ready);
+    const audit = this.#source.audit();
+    const isBlocked = audit?.problem !== undefined && audit.blocks;
+    const isReady = !isBlocked && tunnels.some(({ ready }) => ready);
     // A stranger gets the same answer for a tunnel that is down and for one that there is not.
-    const reason = caller === "stranger" || tunnels.length > 0
+    const reason = isBlocked
+      ? "the audit trail cannot be written"
+      : caller === "stranger" || tunnels.length > 0
       ? "no tunnel answers"
       : asked === undefined
       ? "no tunnel is declared"
@@ -78,7 +82,7 @@ export class AdminPages {
     return json(isReady ? 200 : 503, {
       ready: isReady,
       ...(isReady ? {} : { reason }),
-      ...(caller === "operator" ? { tunnels } : {}),
+      ...(caller === "operator" ? { tunnels, audit } : {}),
     });
   }
 
@@ -91,6 +95,7 @@ export class AdminPages {
       runtime: this.#runtime,
       pid: process.pid,
       config: { loadedAtMs, problems },
+      audit: this.#source.audit(),
     });
   }
 
@@ -98,6 +103,7 @@ export class AdminPages {
     const body = await this.#metrics.render({
       status: this.#source.status(),
       reload: this.#source.reload(),
+      audit: this.#source.audit(),
       residentBytes: process.memoryUsage().rss,
     });
     return { status: 200, type: METRICS_TYPE, body };

@@ -11,6 +11,21 @@ export interface AdminSource {
   /** Asks a private server through its tunnel whether it is there. `signal` gives it up. */
   probe(tunnel: string, signal: AbortSignal): Promise<ProbeOutcome>;
   reload(): ReloadStatus;
+  /** `undefined` when the edge keeps no audit trail. */
+  audit(): AdminAudit | undefined;
+}
+
+/** The audit trail. Counts are since the start of the edge, `records` of the trail. */
+export interface AdminAudit {
+  readonly file: string;
+  readonly records: number;
+  /** Records that wait for the disk. */
+  readonly waiting: number;
+  readonly lost: number;
+  /** What keeps records from being written now, for operators. */
+  readonly problem?: string | undefined;
+  /** Are new exchanges refused meanwhile? */
+  readonly blocks: boolean;
 }
 
 /** The configuration in force. */

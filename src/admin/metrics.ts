@@ -9,7 +9,7 @@ import { Counter, Gauge, Registry } from "prom-client";
 
 import { ERROR_TABLE } from "../errors.ts";
 import type { RefusalCode } from "../wire/control.ts";
-import type { AdminStatus, ReloadStatus } from "./admin_source.ts";
+import type { AdminAudit, AdminStatus, ReloadStatus } from "./admin_source.ts";
 import { LATENCY_BOUNDS_MS } from "./admin_source.ts";
 
 /** What the process says about itself. */
@@ -66,6 +66,21 @@ export class Metrics {
     "mcptun_config_problems",
     "Problems of a configuration file that was refused since; 0 when there is none.",
   );
+  readonly #auditRecords = this.#counter(
+    "mcptun_audit_records_total",
+    "Records of the audit trail.",
+    [],
+  );
+  readonly #auditLost = this.#counter(
+    "mcptun_audit_lost_total",
+    "Records that could not be written and found no room to wait.",
+    [],
+  );
+  readonly #auditWaiting = this.#gauge("mcptun_audit_waiting", "Records that wait for the disk.");
+  readonly #auditProblem = this.#gauge(
+    "mcptun_audit_problem",
+    "1 while records cannot be written, else 0.",
+  );
   readonly #started = this.#gauge(
     "process_start_time_seconds",
     "When the process started, seconds since 1970.",
@@ -78,9 +93,10 @@ export class Metrics {
 
   /** The text of now. */
   async render(
-    { status, reload, residentBytes }: {
+    { status, reload, audit, residentBytes }: {
       readonly status: AdminStatus;
       readonly reload: ReloadStatus;
+      readonly audit?: AdminAudit | undefined;
       readonly residentBytes: number;
     },
   ): Promise<string> {
@@ -90,6 +106,7 @@ export class Metrics {
     this.#memory.set(residentBytes);
     this.#loaded.set(reload.loadedAtMs / 1_000);
     this.#problems.set(reload.problems.length);
+    if (audit !== undefined) this.#fillAudit(audit);
     return await this.#registry.metrics() + renderLatency(status);
   }
 
@@ -121,6 +138,15 @@ export class Metrics {
       this.#refusedRifts.inc({ code: known(code.toLowerCase(), RIFT_CODES) }, count);
     }
     this.#connections.set(status.clientConnections);
+  }
+
+  #fillAudit({ records, lost, waiting, problem }: AdminAudit): void {
+    this.#auditRecords.reset();
+    this.#auditRecords.inc(records);
+    this.#auditLost.reset();
+    this.#auditLost.inc(lost);
+    this.#auditWaiting.set(waiting);
+    this.#auditProblem.set(problem === undefined ? 0 : 1);
   }
 
   #counter<const L extends string>(name: string, help: string, labelNames: L[]): Counter<L> {
@@ -171,7 +197,7 @@ const ERROR_CODES: ReadonlySet<string> = new Set(
   Object.keys(ERROR_TABLE).map((code) => code.toLowerCase()),
 );
 const OUTCOMES: ReadonlySet<string> = new Set([
-  ...["aborted", "1xx", "2xx", "3xx", "4xx", "5xx"],
+  ...["aborted", "denied", "refused", "1xx", "2xx", "3xx", "4xx", "5xx"],
   ...ERROR_CODES,
 ]);
 const REFUSALS: Readonly<Record<RefusalCode, true>> = {

@@ -2,6 +2,8 @@
 
 import { hostname } from "node:os";
 
+import type { AdminAudit } from "../admin/admin_source.ts";
+import type { Audit } from "../audit/open_audit.ts";
 import type { Clock } from "../clock.ts";
 import { systemClock } from "../clock.ts";
 import type { LoadedConfig } from "../config/load.ts";
@@ -12,6 +14,7 @@ import { isActiveUserToken } from "../identity/user_token_store.ts";
 import type { Logger } from "../log.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
+import { openAudit } from "./audit_setup.ts";
 import { ConfigReload } from "./config_reload.ts";
 import { edgePartsOf, filesOf, needRestart } from "./edge_setup.ts";
 import { EdgeState } from "./edge_state.ts";
@@ -54,6 +57,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
   // Before anything is made on disk: a configuration that serves nothing leaves nothing behind.
   edgePartsOf(loaded);
   const state = await EdgeState.open({ stateDir, clock, log });
+  const trail = await openTrail(loaded, { stateDir, clock, log }, () => state.close());
   let edge: Edge | undefined;
   const clientAuth = clientAuthentication({
     auth: loaded.config.auth,
@@ -75,6 +79,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       log,
       signal,
       edgeId: hostname(),
+      audit: trail,
     });
     edge = running;
     state.follow(running, signal);
@@ -97,7 +102,11 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       log,
       signal,
     });
-    io.onHangup?.(reload.now);
+    io.onHangup?.(() => {
+      reload.now();
+      // Something may have moved the file away: logrotate, for example. Never rejects.
+      void trail?.reopen();
+    });
     await openAdmin({
       edge: config,
       admin: loaded.config.admin,
@@ -105,6 +114,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
         status: () => running.status(),
         probe: (tunnel, probing) => running.probe(tunnel, probing),
         reload: () => reload.state,
+        audit: () => trail === undefined ? undefined : auditStatus(trail),
       },
       clock,
       log,
@@ -119,8 +129,32 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
   } finally {
     clientAuth.close();
     life.abort();
+    await trail?.close();
     await state.close();
   }
+}
+
+/** The audit trail, when the configuration asks for one. `onFailure` runs before it throws. */
+async function openTrail(
+  { config }: LoadedConfig,
+  place: { readonly stateDir: string; readonly clock: Clock; readonly log: Logger },
+  onFailure: () => Promise<void>,
+): Promise<Audit | undefined> {
+  const { file, ...settings } = config.audit;
+  if (file === undefined) return undefined;
+  try {
+    return await openAudit({ ...place, settings: { ...settings, file }, edgeId: hostname() });
+  } catch (error) {
+    await onFailure();
+    throw error;
+  }
+}
+
+function auditStatus(trail: Audit): AdminAudit {
+  const { records, waiting, lost } = trail.stats;
+  const { file, onFailure } = trail.settings;
+  const blocks = onFailure === "block";
+  return { file, records, waiting, lost, problem: trail.problem(), blocks };
 }
 
 /** Says what is missing before anybody can use the edge. */

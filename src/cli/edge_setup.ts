@@ -47,6 +47,7 @@ export function needRestart(running: LoadedConfig, changed: LoadedConfig): strin
     ["edge.listen", a.edge.listen, b.edge.listen],
     ["edge.tunnel_listen", a.edge.tunnelListen, b.edge.tunnelListen],
     ["edge.state_dir", a.edge.stateDir, b.edge.stateDir],
+    ["audit", JSON.stringify(a.audit), JSON.stringify(b.audit)],
     ["admin.listen", a.admin.listen, b.admin.listen],
     ["log.level", a.log.level, b.log.level],
     ["log.format", a.log.format, b.log.format],

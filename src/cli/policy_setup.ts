@@ -1,7 +1,10 @@
 /** Who decides about the messages of aware tunnels, made from the configuration. @module */
 
+import { createHash } from "node:crypto";
+
 import type { LoadedConfig } from "../config/load.ts";
-import { loadPolicy } from "../config/policy_file.ts";
+import type { TunnelConfig } from "../config/config.ts";
+import { parsePolicy, readPolicyText } from "../config/policy_file.ts";
 import { layersOf } from "../config/tunnel_policy.ts";
 import type { PolicyDecider } from "../edge/edge_options.ts";
 import { decide } from "../policy/decide.ts";
@@ -16,10 +19,21 @@ export function policyDecider(loaded: LoadedConfig): PolicyDecider | undefined {
   const { tunnels, policy } = loaded.config;
   const aware = tunnels.filter(({ mode }) => mode === "aware");
   if (aware.length === 0) return undefined;
-  const users = policy.file === undefined ? "none" : loadPolicy({ file: policy.file }).policy;
+  const text = policy.file === undefined ? undefined : readPolicyText({ file: policy.file });
+  const users = text === undefined ? "none" : parsePolicy(text, policy.file!).policy;
   // Kept as long as the rules are: they hold the caches.
   const layers = new Map(aware.map(({ name }) => [name, layersOf(loaded, name, users)]));
   return {
+    version: versionOf(aware, text),
     decide: (tunnel, principal, target) => decide(layers.get(tunnel) ?? [], principal, target),
   };
 }
+
+/** The same rules have the same version, wherever they are in force. */
+function versionOf(tunnels: readonly TunnelConfig[], policyText: string | undefined): string {
+  const rules = tunnels.map(({ name, rules }) => [name, rules]);
+  return createHash("sha256").update(JSON.stringify([rules, policyText])).digest("base64url")
+    .slice(0, VERSION_CHARS);
+}
+
+const VERSION_CHARS = 16;

@@ -107,6 +107,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     budget: new ByteBudget(MAX_HELD_BYTES),
     bodyWatch,
     onJudged: options.onJudged,
+    digest: options.audit?.digest,
     maxBodyBytes: () => exchangeContext.limits.maxBodyBytes,
   });
   const exchangeContext = { clock, log, bodyWatch, answerWatch, limits: options.config };
@@ -118,6 +119,9 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const handler = new RequestHandler({
     clock,
     log,
+    records: options.audit === undefined
+      ? undefined
+      : { audit: options.audit, edgeId: options.edgeId, clock },
     scheme,
     registry,
     exchangeContext,

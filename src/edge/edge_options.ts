@@ -1,5 +1,6 @@
 /** What the public role is given, as the types it needs itself. @module */
 
+import type { KeptArguments } from "../audit/kept_arguments.ts";
 import type { Clock } from "../clock.ts";
 import type { Family } from "../mcp/methods.ts";
 import type { Logger } from "../log.ts";
@@ -7,6 +8,7 @@ import type { Decision } from "../policy/decide.ts";
 import type { Target } from "../policy/target.ts";
 import type { ClientAuthentication, Principal } from "../principal.ts";
 import type { TlsMaterial, Transport } from "../transport/transport.ts";
+import type { ExchangeAudit } from "./exchange_record.ts";
 
 /** The `[edge]` table, as far as this folder uses it. */
 export interface EdgeSettings {
@@ -52,6 +54,8 @@ export interface TunnelSettings {
   readonly rules: { readonly onDeny?: "hide" | "explain" | undefined };
   /** Families of requests that the private server may make of clients. */
   readonly serverRequests: readonly Family[];
+  /** What records keep of the arguments of calls; absent: nothing. */
+  readonly auditArguments?: KeptArguments | undefined;
   /** Silence after which a comment goes out on an event stream, ms; 0 is never. */
   readonly sseKeepaliveMs: number;
 }
@@ -109,6 +113,8 @@ export interface JudgedMessage {
 /** Decides by the rules in force now. Never throws. */
 export interface PolicyDecider {
   decide(tunnel: string, principal: Principal, target: Target): Decision;
+  /** Digest of the rules, for records. */
+  readonly version: string;
 }
 
 /** A certificate and key for HTTPS, and the CAs of client certificates; all PEM. */
@@ -130,6 +136,8 @@ export interface EdgeOptions {
   readonly clientAuth?: ClientAuthentication | undefined;
   /** Needed as soon as a tunnel is aware. */
   readonly policy?: PolicyDecider | undefined;
+  /** Where a record of every exchange goes. */
+  readonly audit?: ExchangeAudit | undefined;
   /** Told of every message that an aware tunnel was asked to carry. */
   readonly onJudged?: ((judged: JudgedMessage) => void) | undefined;
   /** Headers, lower case, in which a trusted proxy names user and groups. */

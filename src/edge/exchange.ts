@@ -30,6 +30,7 @@ import { ChunkOverhead } from "./chunk_overhead.ts";
 import { corsHeaders } from "./cors.ts";
 import type { EdgeSettings, TunnelSettings } from "./edge_options.ts";
 import type { ErrorDetail } from "./error_response.ts";
+import type { CarriedBytes } from "./exchange_record.ts";
 import { readResponseHeaders, withoutHeader } from "./request_headers.ts";
 import type { Outcome } from "./served_tunnel.ts";
 import { SseKeepalive } from "./sse_keepalive.ts";
@@ -62,6 +63,8 @@ export interface ExchangeStart {
   readonly client: Authenticated | undefined;
   /** The page whose answer it is. */
   readonly origin: string | undefined;
+  /** Tells the client the exchange's id, under which records have it. */
+  readonly tellsId: boolean;
   readonly observer: ExchangeObserver;
 }
 
@@ -73,8 +76,10 @@ export interface ExchangeObserver {
    * @returns why it must not go out all the same.
    */
   answered(eventStream: boolean): ErrorCode | undefined;
+  /** The edge answers, or cuts, by itself. */
+  failed(code: ErrorCode): void;
   /** Called exactly once. */
-  ended(outcome: Outcome): void;
+  ended(outcome: Outcome, carried: CarriedBytes): void;
 }
 
 /** A running exchange. */
@@ -116,6 +121,8 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   #bodyless = false;
   #contentLength: number | undefined;
   #answerBytes = 0;
+  /** Of the body, as it went to the client. */
+  #sentBytes = 0;
   #waitsForDrain = false;
   #drainHooked = false;
   #stalledAnswer: Watch | undefined;
@@ -302,6 +309,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       }
     }
     if (origin !== undefined) headers.endToEnd.push(...corsHeaders(origin));
+    if (this.#start.tellsId) headers.endToEnd.push(EXCHANGE_HEADER, this.#start.head.exchangeId);
     if (this.#plan === "whole") {
       this.#heldHead = {
         status: head.status,
@@ -371,6 +379,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   };
 
   #send(chunk: Uint8Array): void {
+    this.#sentBytes += chunk.length;
     this.#keepalive?.sent(chunk);
     if (this.#response.write(chunk)) return;
     if (this.#waitsForDrain) return;
@@ -389,6 +398,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   /** The client has read nothing for the whole time: the cut must be visible. */
   readonly #onAnswerStalled = (): void => {
     this.#context.log.debug("Client does not read", { exchange: this.#start.head.exchangeId });
+    this.#start.observer.failed("REQUEST_TIMEOUT");
     this.#abortStream();
     this.#response.destroy();
   };
@@ -407,8 +417,9 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
 
   #finish(chunk: Uint8Array): void {
     this.#streamDone = true;
+    this.#sentBytes += chunk.length;
     this.#keepalive?.close();
-    const { request } = this.#start;
+    const { request } = this;
     if (this.#bodyless) {
       // The rift ends its side with the head; a body that came all the same is not read.
       this.#stream!.stopReading(quicOf("ABORTED"));
@@ -443,6 +454,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#keepalive?.close();
     const response = this.#response;
     if (response.destroyed || response.writableEnded) return;
+    this.#start.observer.failed(answerable(code));
     if (this.#headSent) {
       this.#outcome = lowerCase(answerable(code));
       this.#context.log.debug("Exchange was cut", { code, exchange: this.#start.head.exchangeId });
@@ -452,8 +464,9 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#headSent = true;
     this.#outcome = lowerCase(answerable(code));
     this.#context.log.debug("Exchange failed", { code, exchange: this.#start.head.exchangeId });
-    const { origin } = this.#start;
-    const headers = origin === undefined ? undefined : corsHeaders(origin);
+    const { origin, tellsId, head } = this.#start;
+    const headers = origin === undefined ? [] : corsHeaders(origin);
+    if (tellsId) headers.push(EXCHANGE_HEADER, head.exchangeId);
     answerError(this.request, response, this.#context.clock, answerable(code), {
       ...extra,
       headers,
@@ -474,7 +487,8 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#context.bodyWatch.delete(this.#watch);
     this.#forgetStall();
     if (!this.#streamDone || !this.#requestDone) this.#abortStream();
-    this.#start.observer.ended(this.#outcome);
+    const bytesIn = this.#start.wholeBody?.length ?? this.receivedBytes;
+    this.#start.observer.ended(this.#outcome, { in: bytesIn, out: this.#sentBytes });
   };
 
   #abortStream(): void {
@@ -534,4 +548,6 @@ function lowerCase(code: ErrorCode): Outcome {
 /** Errors of request and response are followed by a `close`, theirs or their socket's. */
 function ignore(): void {}
 
+/** Carries the exchange's id to the client. */
+export const EXCHANGE_HEADER = "Mcptun-Exchange";
 const NOTHING = new Uint8Array(0);

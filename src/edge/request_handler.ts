@@ -21,7 +21,13 @@ import type { ClientGate, GateResult } from "./client_gate.ts";
 import { corsHeaders, preflightHeaders } from "./cors.ts";
 import type { EdgeSettings } from "./edge_options.ts";
 import type { ErrorDetail } from "./error_response.ts";
-import { type ExchangeContext, type RunningExchange, startExchange } from "./exchange.ts";
+import {
+  EXCHANGE_HEADER,
+  type ExchangeContext,
+  type RunningExchange,
+  startExchange,
+} from "./exchange.ts";
+import { ExchangeRecord, type RecordContext } from "./exchange_record.ts";
 import type { Admitted, FrontDoor } from "./front_door.ts";
 import type { TunnelRegistry } from "./registry.ts";
 import { type RequestHeaders, withoutHeader } from "./request_headers.ts";
@@ -43,6 +49,8 @@ export interface RequestHandlerOptions {
   readonly registry: TunnelRegistry;
   readonly exchangeContext: ExchangeContext;
   readonly awareDoor: AwareDoor;
+  /** Absent: no records are made. */
+  readonly records: RecordContext | undefined;
   readonly settings: () => DoorSettings;
   /** Does what TLS said about a client certificate on this socket still count? */
   readonly isChecked: (socket: object) => boolean;
@@ -102,7 +110,9 @@ export class RequestHandler {
         const headers = origin === undefined ? undefined : corsHeaders(origin);
         const extra = { detail, allow, headers };
         if (tunnel === undefined) return this.refuse(request, response, code, extra);
-        return this.#refuseIn(tunnel, request, response, code, extra);
+        const client = trust.clientOf(peer, undefined);
+        const record = this.#recordOf(request, response, tunnel, client);
+        return this.#refuseIn({ request, response, tunnel, record }, code, extra);
       }
       case "preflight":
         response.writeHead(
@@ -158,8 +168,14 @@ export class RequestHandler {
     address: string,
   ): void {
     const { tunnel, headers } = verdict;
+    const record = this.#recordOf(request, response, tunnel, address);
+    const blocked = this.#options.records?.audit.blockedBy();
+    if (blocked !== undefined) {
+      this.#options.log.debug("Request refused: no record can be written", { reason: blocked });
+      return this.#refuseIn({ request, response, tunnel, record }, "AUDIT_UNAVAILABLE");
+    }
     if (tunnel.settings.auth === "upstream") {
-      return this.#forward({ request, response, verdict, address, client: undefined });
+      return this.#admit({ request, response, verdict, address, client: undefined, record });
     }
     const result = this.#options.settings().gate.check({
       tunnel,
@@ -170,14 +186,18 @@ export class RequestHandler {
     const pass = (settled: GateResult): void => {
       if (settled.kind === "open") {
         const { client } = settled;
+        record?.known(client.principal);
         if (tunnel.settings.mode === "aware") {
-          return this.#judge({ request, response, verdict, address, client });
+          return this.#judge({ request, response, verdict, address, client, record });
         }
-        return this.#forward({ request, response, verdict, address, client });
+        return this.#admit({ request, response, verdict, address, client, record });
       }
       const { code, detail, headers: more } = settled;
       const cors = headers.origin === undefined ? [] : corsHeaders(headers.origin);
-      this.#refuseIn(tunnel, request, response, code, { detail, headers: [...more, ...cors] });
+      this.#refuseIn({ request, response, tunnel, record }, code, {
+        detail,
+        headers: [...more, ...cors],
+      });
     };
     if (!(result instanceof Promise)) return pass(result);
     // Meanwhile the socket may fail; its `close` ends the response, which `pass` looks at.
@@ -191,46 +211,79 @@ export class RequestHandler {
 
   /** On an aware tunnel: reads the message and asks whether it may go on. */
   #judge(admission: Admission & { readonly client: Authenticated }): void {
-    const { request, response, verdict, address, client } = admission;
+    const { request, response, verdict, address, client, record } = admission;
     const { tunnel, headers } = verdict;
     request.on("error", ignore);
     response.on("error", ignore);
     if (verdict.waits === "for_continue") response.writeContinue();
-    this.#options.awareDoor.judge({ request, tunnel, client, body: verdict.body }, (result) => {
-      if (result.kind === "gone" || response.destroyed || request.socket.destroyed) {
-        if (result.kind === "forward") result.release();
-        return;
-      }
-      const cors = headers.origin === undefined ? [] : corsHeaders(headers.origin);
-      switch (result.kind) {
-        case "forward":
-          return this.#forward({ request, response, verdict, address, client, judged: result });
-        case "answer": {
-          const { httpStatus, body } = result.answer;
-          tunnel.counters.count(result.outcome);
-          response.writeHead(httpStatus, [
-            ...JSON_HEADERS,
-            ...cors,
-            "Content-Length",
-            String(body.length),
-          ]);
-          return endAnswer(request, response, this.#options.clock, body);
+    this.#options.awareDoor.judge(
+      { request, tunnel, client, body: verdict.body, record },
+      (result) => {
+        if (result.kind === "gone" || response.destroyed || request.socket.destroyed) {
+          if (result.kind === "forward") result.release();
+          return;
         }
-        case "fail":
-          return this.#refuseIn(tunnel, request, response, result.code, { headers: cors });
-      }
+        const cors = headers.origin === undefined ? [] : corsHeaders(headers.origin);
+        switch (result.kind) {
+          case "forward":
+            return this.#admit({
+              request,
+              response,
+              verdict,
+              address,
+              client,
+              record,
+              judged: result,
+            });
+          case "answer": {
+            const { httpStatus, body } = result.answer;
+            tunnel.counters.count(result.outcome);
+            response.writeHead(httpStatus, [
+              ...JSON_HEADERS,
+              ...cors,
+              ...exchangeHeader(record),
+              "Content-Length",
+              String(body.length),
+            ]);
+            record?.sent(body.length);
+            return endAnswer(request, response, this.#options.clock, body);
+          }
+          case "fail":
+            return this.#refuseIn({ request, response, tunnel, record }, result.code, {
+              headers: cors,
+            });
+        }
+      },
+    );
+  }
+
+  /** Lets an exchange begin, once its intent is on record where that is asked for. */
+  #admit(admission: Admission): void {
+    const { request, response, verdict, record, judged } = admission;
+    const link = this.#options.registry.pick(verdict.tunnel.settings.name);
+    if (link !== undefined) record?.given(link);
+    const written = record?.intent();
+    if (written === undefined) return this.#forward(admission);
+    request.on("error", ignore);
+    response.on("error", ignore);
+    // Never rejects (AuditSink.intent).
+    void written.then((isWritten) => {
+      if (response.destroyed || request.socket.destroyed) return judged?.release();
+      if (isWritten) return this.#forward(admission);
+      judged?.release();
+      this.#refuseIn({ request, response, tunnel: verdict.tunnel, record }, "AUDIT_UNAVAILABLE");
     });
   }
 
   #forward(admission: Admission): void {
-    const { request, response, verdict, address, client, judged } = admission;
+    const { request, response, verdict, address, client, judged, record } = admission;
     const { tunnel, headers, what } = verdict;
     const { registry, exchangeContext, scheme, clock, settings, onIdle } = this.#options;
     const { config } = settings();
     const refuse = (code: ErrorCode, detail?: string): void => {
       judged?.release();
       const cors = headers.origin === undefined ? undefined : corsHeaders(headers.origin);
-      this.#refuseIn(tunnel, request, response, code, { detail, headers: cors });
+      this.#refuseIn({ request, response, tunnel, record }, code, { detail, headers: cors });
     };
     const link = registry.pick(tunnel.settings.name);
     if (link === undefined) return refuse("TUNNEL_OFFLINE");
@@ -250,6 +303,10 @@ export class RequestHandler {
     const { counters } = tunnel;
     counters.started();
     link.exchangeStarted();
+    if (record !== undefined) {
+      record.given(link);
+      if (judged !== undefined) record.answer = () => judged.filter.facts;
+    }
     const exchange = startExchange(exchangeContext, {
       request,
       response,
@@ -261,6 +318,7 @@ export class RequestHandler {
       waits: judged === undefined ? verdict.waits : "no",
       client,
       origin: headers.origin,
+      tellsId: record !== undefined,
       head: {
         tunnel: tunnel.settings.name,
         method: request.method ?? "",
@@ -269,7 +327,7 @@ export class RequestHandler {
         publicHost: forwardedHost(headers.forwardedHost) ?? headers.host,
         publicScheme: forwardedScheme(headers.forwardedProto) ?? scheme,
         clientAddress: peerAddress(request.socket.remoteAddress),
-        exchangeId: `${this.#idPrefix}-${(++this.#count).toString(36)}`,
+        exchangeId: record?.exchangeId ?? this.#nextId(),
         headers: judged === undefined
           ? passedOn(tunnel, headers)
           : judgedHeaders(passedOn(tunnel, headers), judged),
@@ -286,7 +344,10 @@ export class RequestHandler {
           this.#streamsOf.set(owner, open + 1);
           return undefined;
         },
-        ended: (outcome) => {
+        failed: (code) => record?.failed(code),
+        ended: (outcome, carried) => {
+          record?.received(carried.in);
+          record?.sent(carried.out);
           if (isStream) this.#streamEnded(tunnel, owner);
           judged?.release();
           counters.ended(outcome);
@@ -297,6 +358,28 @@ export class RequestHandler {
       },
     });
     this.running.add(exchange);
+  }
+
+  #nextId(): string {
+    return `${this.#idPrefix}-${(++this.#count).toString(36)}`;
+  }
+
+  #recordOf(
+    request: IncomingMessage,
+    response: ServerResponse,
+    tunnel: ServedTunnel,
+    client: string,
+  ): ExchangeRecord | undefined {
+    const { records } = this.#options;
+    if (records === undefined) return undefined;
+    const exchangeId = this.#nextId();
+    return new ExchangeRecord(records, {
+      request,
+      response,
+      exchangeId,
+      tunnel: tunnel.settings.name,
+      client,
+    });
   }
 
   #proofOf(
@@ -327,7 +410,9 @@ export class RequestHandler {
     { tunnel, origin }: { readonly tunnel: ServedTunnel; readonly origin: string | undefined },
   ): void {
     const metadata = this.#options.settings().gate.metadata(tunnel);
-    if (metadata === undefined) return this.#refuseIn(tunnel, request, response, "NO_ROUTE");
+    if (metadata === undefined) {
+      return this.#refuseIn({ request, response, tunnel, record: undefined }, "NO_ROUTE");
+    }
     const body = Buffer.from(JSON.stringify(metadata));
     response.writeHead(200, [
       "Content-Type",
@@ -343,14 +428,14 @@ export class RequestHandler {
   }
 
   #refuseIn(
-    tunnel: ServedTunnel,
-    request: IncomingMessage,
-    response: ServerResponse,
+    { request, response, tunnel, record }: Refused,
     code: ErrorCode,
     extra: ErrorDetail = {},
   ): void {
     tunnel.counters.count(code.toLowerCase() as Lowercase<ErrorCode>);
-    this.#answer(request, response, code, extra);
+    record?.failed(code);
+    const headers = [...extra.headers ?? [], ...exchangeHeader(record)];
+    this.#answer(request, response, code, { ...extra, headers });
   }
 
   #answer(
@@ -373,9 +458,15 @@ interface Admission {
   /** Of the client, also behind the operator's proxy. */
   readonly address: string;
   readonly client: Authenticated | undefined;
+  readonly record: ExchangeRecord | undefined;
   /** On an aware tunnel: what was judged. */
   readonly judged?: AwareAdmission;
 }
+
+/** A request of a tunnel that is answered here. */
+type Refused = Pick<Admission, "request" | "response" | "record"> & {
+  readonly tunnel: ServedTunnel;
+};
 
 /**
  * The client's certificate, and whether TLS has verified it against the CAs of `auth.client_ca` that
@@ -387,6 +478,10 @@ function certificateOf(request: IncomingMessage, isChecked: boolean): ClientProo
   const der = socket.getPeerCertificate?.(false)?.raw;
   if (der === undefined) return undefined;
   return { der, isVerified: isChecked && socket.authorized === true };
+}
+
+function exchangeHeader(record: ExchangeRecord | undefined): string[] {
+  return record === undefined ? [] : [EXCHANGE_HEADER, record.exchangeId];
 }
 
 /** Without what the edge asked the client for itself. */

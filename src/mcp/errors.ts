@@ -17,6 +17,8 @@ import type { Era } from "./methods.ts";
 /** A whole answer. */
 export interface RpcAnswer {
   readonly httpStatus: number;
+  /** JSON-RPC code; of a batch, that of its first denial. */
+  readonly code: number;
   readonly body: Buffer;
 }
 
@@ -36,16 +38,13 @@ export function denialAnswer(denial: Denial): RpcAnswer {
   if (message.kind !== "request") {
     // Nobody waits for an answer to it, and its body has no id.
     const text = explain === undefined ? "Not accepted" : explanation(target, explain);
-    return answer(403, rpcError({ id: undefined, code: -32600, message: text }));
+    return answer(403, { id: undefined, code: -32600, message: text });
   }
   const { httpStatus, code, message: text, data } = hidden(era, target);
   const id = message.id?.raw ?? "null";
-  if (explain === undefined) return answer(httpStatus, rpcError({ id, code, message: text, data }));
+  if (explain === undefined) return answer(httpStatus, { id, code, message: text, data });
   const shown = { ...(data as object | undefined), denied: explain };
-  return answer(
-    httpStatus,
-    rpcError({ id, code, message: explanation(target, explain), data: shown }),
-  );
+  return answer(httpStatus, { id, code, message: explanation(target, explain), data: shown });
 }
 
 /**
@@ -55,29 +54,29 @@ export function denialAnswer(denial: Denial): RpcAnswer {
 export function batchDenialAnswer(
   messages: readonly { readonly message: Denial["message"]; readonly denial: Denial | undefined }[],
 ): RpcAnswer {
+  let code: number | undefined;
   const errors = messages.flatMap(({ message, denial }) => {
     if (message.kind !== "request") return [];
-    if (denial !== undefined) return [denialAnswer(denial).body.toString()];
+    if (denial !== undefined) {
+      const denied = denialAnswer(denial);
+      code ??= denied.code;
+      return [denied.body.toString()];
+    }
     const text = "Not executed, because another message of the batch was not accepted";
     return [rpcError({ id: message.id?.raw ?? "null", code: -32600, message: text }).toString()];
   });
   // Notifications alone: there is nobody to answer.
   if (errors.length === 0) {
-    return answer(403, rpcError({ id: undefined, code: -32600, message: "Not accepted" }));
+    return answer(403, { id: undefined, code: -32600, message: "Not accepted" });
   }
-  return answer(200, Buffer.from(`[${errors.join(",")}]`));
+  const body = Buffer.from(`[${errors.join(",")}]`);
+  return { httpStatus: 200, code: code ?? -32600, body };
 }
 
 /** The answer to a request that was refused before policy. */
 export function refusalAnswer(refusal: Refusal): RpcAnswer {
   const { httpStatus, id, code, message, data } = refusal;
-  return answer(httpStatus, rpcError({ id, code, message, data }));
-}
-
-/** The answer when a server's message could not be passed on: 502 before the head went out, else the body alone. */
-export function badAnswer(id: string | undefined): RpcAnswer {
-  const message = "The private server's answer is not valid";
-  return answer(502, rpcError({ id: id ?? "null", code: -32603, message }));
+  return answer(httpStatus, { id, code, message, data });
 }
 
 /** What a JSON-RPC error says. `id` is its JSON text; `undefined` leaves it out. */
@@ -129,6 +128,6 @@ function explanation({ kind, name }: Target, { layer, rule }: { layer: string; r
   return `Denied by the ${layer} policy (${rule}): ${kind} ${JSON.stringify(name)}`;
 }
 
-function answer(httpStatus: number, body: Buffer): RpcAnswer {
-  return { httpStatus, body };
+function answer(httpStatus: number, error: RpcError): RpcAnswer {
+  return { httpStatus, code: error.code, body: rpcError(error) };
 }

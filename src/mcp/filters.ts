@@ -32,13 +32,20 @@ export interface ServerMessage {
   readonly id: RpcId | undefined;
   /** A task that this result began: it belongs to the caller from now on. */
   readonly taskId: string | undefined;
+  /** Of a response: a tool's own error, or the code of a JSON-RPC error; 0 when it is no integer. */
+  readonly failure: "tool_error" | number | undefined;
   /** `drop` is not passed on; a request that is dropped must be answered with an error. */
   readonly verdict: "pass" | "drop";
 }
 
 /** What became of a message. */
 export type Filtered =
-  | { readonly outcome: "unchanged"; readonly messages: readonly ServerMessage[] }
+  | {
+    readonly outcome: "unchanged";
+    readonly before: number;
+    readonly after: number;
+    readonly messages: readonly ServerMessage[];
+  }
   | {
     readonly outcome: "rewritten";
     readonly bytes: Buffer;
@@ -103,7 +110,7 @@ export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered
     if (!verdict) return { outcome: "dropped", messages };
   }
   const { edits, before, after } = findings;
-  if (edits.length === 0) return { outcome: "unchanged", messages };
+  if (edits.length === 0) return { outcome: "unchanged", before, after, messages };
   const edited = applyEdits(document.bytes, edits);
   return { outcome: "rewritten", bytes: edited, before, after, messages };
 }
@@ -140,17 +147,20 @@ function judgeMessage(
   }
   if (result === NONE) {
     // 2025-11-25 asks for a URL elicitation by an error.
-    const asks = document.text(document.member(error, "code")) === URL_ELICITATION_REQUIRED;
-    if (asks && !options.families.includes("elicitation")) {
+    const code = document.text(document.member(error, "code"));
+    if (code === URL_ELICITATION_REQUIRED && !options.families.includes("elicitation")) {
       return new FilterRefusal("family", offset);
     }
-    return { kind: "response", method: undefined, id, verdict: "pass", taskId: undefined };
+    const failure = /^-?\d{1,9}$/.test(code) ? Number(code) : 0;
+    return { kind: "response", method: undefined, id, verdict: "pass", taskId: undefined, failure };
   }
   const problem = filterResult({ document, result, options, findings, ownList: ownList(options) });
   if (problem !== undefined) return problem;
   const task = document.member(document.member(result, "task"), "taskId");
   const taskId = document.string(document.member(result, "taskId")) ?? document.string(task);
-  return { kind: "response", method: undefined, id, verdict: "pass", taskId };
+  const isToolError = document.kind(document.member(result, "isError")) === "true";
+  const failure = isToolError ? "tool_error" : undefined;
+  return { kind: "response", method: undefined, id, verdict: "pass", taskId, failure };
 }
 
 function ownList({ expect }: FilterOptions): ResultList | undefined {
@@ -170,7 +180,7 @@ function judgeServerRequest(
     ? allow("method", method)
     : row.family === undefined || families.includes(row.family);
   const verdict = passes ? "pass" : "drop";
-  return { kind: "request", method, id, taskId: undefined, verdict };
+  return { kind: "request", method, id, taskId: undefined, failure: undefined, verdict };
 }
 
 interface Notice {
@@ -214,8 +224,14 @@ function judgeNotification(notice: Notice): ServerMessage | FilterRefusal {
       filterAcknowledged(document, params, options, findings);
     }
   }
-  const verdict = passes ? "pass" : "drop";
-  return { kind: "notification", method, id: undefined, taskId: undefined, verdict };
+  return {
+    kind: "notification",
+    method,
+    id: undefined,
+    taskId: undefined,
+    failure: undefined,
+    verdict: passes ? "pass" : "drop",
+  };
 }
 
 function filterAcknowledged(

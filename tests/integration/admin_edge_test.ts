@@ -42,6 +42,7 @@ test(
         status: () => bench.edge.status(),
         probe: (tunnel, signal) => bench.edge.probe(tunnel, signal),
         reload: () => ({ loadedAtMs: systemClock.wallNow(), problems: [] }),
+        audit: () => undefined,
       },
       clock: systemClock,
       log: silentLogger,

@@ -35,6 +35,7 @@ const LEGACY = "2025-11-25";
 /** Names that are allowed; a test may change it while streams are open. */
 let allowed = new Set<string>();
 const POLICY: PolicyDecider = {
+  version: "test",
   decide: (_tunnel, _principal, { kind, name }): Decision =>
     kind === "method" && ORDINARY_METHODS.has(name) || allowed.has(name)
       ? { allowed: true, reason: "allow_rule", layer: "user" }

@@ -19,7 +19,10 @@ mcpClientSuite({
         upstream: upstream.url,
         transport: () => shared,
         pki: await pki,
-        policy: { decide: () => ({ allowed: true, reason: "default_allow", layer: "test" }) },
+        policy: {
+          version: "test",
+          decide: () => ({ allowed: true, reason: "default_allow", layer: "test" }),
+        },
       });
       return {
         url: tunnel.url,

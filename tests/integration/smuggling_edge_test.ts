@@ -34,6 +34,7 @@ const SESSIONS = ["3f0c", "a", "abc", "b", "a b"];
 
 /** The policy of the corpus, as the edge asks it. Tasks are owned, not judged by it. */
 const POLICY: PolicyDecider = {
+  version: "test",
   decide: (_tunnel, _principal, target) =>
     target.kind === "method" && ORDINARY_METHODS.has(target.name) || isAllowed(target)
       ? { allowed: true, reason: "allow_rule", layer: "test" }

@@ -93,6 +93,7 @@ export function fakeSource(changes: Partial<AdminStatus> = {}): FakeSource {
     asked: [],
     status: () => source.now,
     reload: () => ({ loadedAtMs: NOW_MS - 60_000, problems: source.problems }),
+    audit: () => undefined,
     probe(tunnel, signal) {
       source.asked.push(tunnel);
       return source.answer(tunnel, signal);

@@ -11,8 +11,9 @@ import type { Buffer } from "node:buffer";
 
 import { MAX_ANSWER_MESSAGE_BYTES } from "../../limits.ts";
 import type { FilterOptions } from "../../mcp/filter_options.ts";
-import { filterMessage, type ServerMessage } from "../../mcp/filters.ts";
+import { type Filtered, filterMessage, type ServerMessage } from "../../mcp/filters.ts";
 import { EventStreamFilter, type EventVerdict } from "../../mcp/sse.ts";
+import type { AnswerFacts } from "../exchange_record.ts";
 import type { ByteBudget } from "./byte_budget.ts";
 import { HeldBody } from "./byte_budget.ts";
 
@@ -51,12 +52,13 @@ export interface AnswerHead {
 
 /** Filters the answer of one exchange. */
 export class AnswerFilter {
-  /** Entries in lists, before and after; for the audit record. */
-  listed = 0;
-  shown = 0;
   readonly #options: AnswerFilterOptions;
   #held: HeldBody | undefined;
   #events: EventStreamFilter | undefined;
+  #eventCount = 0;
+  /** Entries in lists, before and after; `undefined` while there was no list. */
+  #listed: { before: number; after: number } | undefined;
+  #failure: ServerMessage["failure"];
 
   constructor(options: AnswerFilterOptions) {
     this.#options = options;
@@ -109,12 +111,10 @@ export class AnswerFilter {
     const filtered = filterMessage(bytes, this.#options.filter);
     switch (filtered.outcome) {
       case "unchanged":
-        this.#passed(filtered.messages);
+        this.#passed(filtered);
         return bytes;
       case "rewritten":
-        this.listed += filtered.before;
-        this.shown += filtered.after;
-        this.#passed(filtered.messages);
+        this.#passed(filtered);
         return filtered.bytes;
       case "dropped":
         this.#refuse("dropped");
@@ -137,17 +137,16 @@ export class AnswerFilter {
   }
 
   #inspect(data: Buffer): EventVerdict {
+    this.#eventCount++;
     // Priming events of the legacy era have an id and no data.
     if (data.length === 0) return "pass";
     const filtered = filterMessage(data, this.#options.filter);
     switch (filtered.outcome) {
       case "unchanged":
-        this.#passed(filtered.messages);
+        this.#passed(filtered);
         return "pass";
       case "rewritten":
-        this.listed += filtered.before;
-        this.shown += filtered.after;
-        this.#passed(filtered.messages);
+        this.#passed(filtered);
         return filtered.bytes;
       case "dropped":
         return "drop";
@@ -157,9 +156,28 @@ export class AnswerFilter {
     }
   }
 
-  #passed(messages: readonly ServerMessage[]): void {
+  /** What the answer came to, for the audit record. */
+  get facts(): AnswerFacts {
+    const failure = this.#failure;
+    return {
+      result: failure === undefined || failure === "tool_error" ? failure : "rpc_error",
+      errorCode: typeof failure === "number" ? failure : undefined,
+      events: this.#events === undefined ? undefined : this.#eventCount,
+      itemsBefore: this.#listed?.before,
+      itemsAfter: this.#listed?.after,
+    };
+  }
+
+  #passed({ before, after, messages }: Passed): void {
+    if (before > 0) {
+      this.#listed ??= { before: 0, after: 0 };
+      this.#listed.before += before;
+      this.#listed.after += after;
+    }
     for (const message of messages) {
-      if (message.verdict === "pass") this.#options.onMessage(message);
+      if (message.verdict !== "pass") continue;
+      this.#failure ??= message.failure;
+      this.#options.onMessage(message);
     }
   }
 
@@ -168,6 +186,11 @@ export class AnswerFilter {
     return "refuse";
   }
 }
+
+type Passed = Pick<
+  Extract<Filtered, { outcome: "unchanged" | "rewritten" }>,
+  "before" | "after" | "messages"
+>;
 
 /** An event that cannot be judged: nothing after it passes. */
 class CutStream extends Error {

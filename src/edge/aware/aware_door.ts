@@ -10,6 +10,8 @@
 import { Buffer } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 
+import { keptArguments } from "../../audit/kept_arguments.ts";
+import type { AuditCall } from "../../audit/record.ts";
 import type { Clock } from "../../clock.ts";
 import type { ErrorCode } from "../../errors.ts";
 import { MAX_ANSWER_MESSAGE_BYTES } from "../../limits.ts";
@@ -17,13 +19,22 @@ import type { Logger } from "../../log.ts";
 import type { ClientMessage, Target } from "../../mcp/client_message.ts";
 import { type Classified, classifyRequest } from "../../mcp/classify.ts";
 import { stripCapabilities } from "../../mcp/edit.ts";
-import { denialAnswer, refusalAnswer, type RpcAnswer, rpcError } from "../../mcp/errors.ts";
+import {
+  batchDenialAnswer,
+  type Denial,
+  denialAnswer,
+  refusalAnswer,
+  type RpcAnswer,
+  rpcError,
+} from "../../mcp/errors.ts";
+import { NONE } from "../../mcp/document.ts";
 import { FAMILIES } from "../../mcp/methods.ts";
 import type { Decision } from "../../policy/decide.ts";
 import { reasonText } from "../../policy/explain.ts";
 import type { Authenticated } from "../../principal.ts";
 import type { BodyWatch } from "../body_watch.ts";
 import type { JudgedMessage, PolicyDecider } from "../edge_options.ts";
+import type { ExchangeAudit, ExchangeRecord } from "../exchange_record.ts";
 import type { ServedTunnel } from "../served_tunnel.ts";
 import { AnswerFilter } from "./answer_filter.ts";
 import type { ByteBudget } from "./byte_budget.ts";
@@ -39,6 +50,8 @@ export interface AwareDoorOptions {
   readonly budget: ByteBudget;
   readonly bodyWatch: BodyWatch;
   readonly onJudged?: ((judged: JudgedMessage) => void) | undefined;
+  /** Digests what a record may not hold; absent when there are no records. */
+  readonly digest?: ExchangeAudit["digest"] | undefined;
   readonly maxBodyBytes: () => number;
 }
 
@@ -49,6 +62,7 @@ export interface AwareArrival {
   readonly client: Authenticated;
   /** Does a body follow, and how is it framed? */
   readonly body: "none" | "sized" | "chunked";
+  readonly record: ExchangeRecord | undefined;
 }
 
 /** A request that may go on. */
@@ -104,6 +118,7 @@ export class AwareDoor {
   #judge(arrival: AwareArrival, body: CollectedBody | undefined): AwareResult {
     const { request } = arrival;
     const bytes = body?.bytes ?? NOTHING;
+    arrival.record?.received(bytes.length);
     const classified = classifyRequest({
       httpMethod: request.method ?? "",
       rawHeaders: request.rawHeaders,
@@ -117,10 +132,19 @@ export class AwareDoor {
         user: arrival.client.principal.user,
         reason: classified.reason,
       });
+      arrival.record?.judged({
+        calls: [{
+          reason: classified.reason,
+          ...(classified.id === "null" ? {} : { rpc_id: classified.id }),
+        }],
+        result: "refused",
+        errorCode: classified.code,
+      });
       return { kind: "answer", answer: refusalAnswer(classified), outcome: "refused" };
     }
     const judged = new Judgement(this.#options, arrival, classified);
     const refusal = judged.ownership() ?? judged.decisions();
+    if (arrival.record !== undefined) judged.tell(arrival.record, refusal);
     if (refusal !== undefined) return refusal;
     return {
       kind: "forward",
@@ -140,6 +164,7 @@ class Judgement {
   readonly #classified: Classified;
   readonly #owner: string;
   readonly #tunnel: string;
+  readonly #calls: AuditCall[] = [];
 
   constructor(options: AwareDoorOptions, arrival: AwareArrival, classified: Classified) {
     this.#options = options;
@@ -177,24 +202,15 @@ class Judgement {
 
   /** Everything that every message names. */
   decisions(): AwareResult | undefined {
-    const { messages, era } = this.#classified;
-    const denials = messages.map((message) => this.#denialOf(message));
-    if (denials.every((denial) => denial === undefined)) return undefined;
-    if (this.#classified.kind !== "batch") {
-      return { kind: "answer", answer: denials[0]!, outcome: "denied" };
-    }
+    const judged = this.#classified.messages.map((message) => ({
+      message,
+      denial: this.#denialOf(message),
+    }));
+    const first = judged.find(({ denial }) => denial !== undefined)?.denial;
+    if (first === undefined) return undefined;
     // A batch goes on whole or not at all: its bytes are not taken apart.
-    const bodies = messages.flatMap((message, index) => {
-      if (message.kind !== "request" || message.id === undefined) return [];
-      const denial = denials[index]?.body ?? rpcError({
-        id: message.id.raw,
-        code: -32600,
-        message: "Not executed: another message of the batch is not allowed",
-      });
-      return [denial.toString("utf8")];
-    });
-    const status = bodies.length === 0 || era === "modern" ? 403 : 200;
-    const answer = { httpStatus: status, body: Buffer.from(`[${bodies.join(",")}]`) };
+    const isBatch = this.#classified.kind === "batch";
+    const answer = isBatch ? batchDenialAnswer(judged) : denialAnswer(first);
     return { kind: "answer", answer, outcome: "denied" };
   }
 
@@ -230,6 +246,7 @@ class Judgement {
       onSession: (id) => {
         if (isOne && message.method === "initialize") {
           owned.give(this.#id("session", id), this.#owner);
+          this.#arrival.record?.opened(id);
           this.#session = id;
         }
       },
@@ -256,8 +273,8 @@ class Judgement {
     return `${this.#classified.sessionId ?? this.#session ?? ""}\n${id}`;
   }
 
-  /** The answer to the first thing that is not allowed. */
-  #denialOf(message: ClientMessage): RpcAnswer | undefined {
+  /** The first thing that is not allowed. */
+  #denialOf(message: ClientMessage): Denial | undefined {
     if (message.kind === "response") return undefined;
     const method: Target = { kind: "method", name: message.method ?? "" };
     let last: { readonly target: Target; readonly decision: Decision } | undefined;
@@ -265,7 +282,7 @@ class Judgement {
       const decision = this.#decide(target) ?? OWNED;
       last = { target, decision };
       if (decision.allowed) continue;
-      this.#tell(method.name, last);
+      this.#judged(message, last);
       this.#options.log.info("Call denied", {
         tunnel: this.#tunnel,
         user: this.#arrival.client.principal.user,
@@ -274,21 +291,59 @@ class Judgement {
         layer: decision.layer,
         rule: reasonText({ ...decision, decision: "deny" }),
       });
-      return denialAnswer({
-        era: this.#classified.era,
-        message,
-        target,
-        ...(this.#arrival.tunnel.settings.rules.onDeny === "explain"
-          ? { explain: { layer: decision.layer ?? "no", rule: ruleWord(decision) } }
-          : {}),
-      });
+      const denial = { era: this.#classified.era, message, target };
+      return this.#arrival.tunnel.settings.rules.onDeny === "explain"
+        ? { ...denial, explain: { layer: decision.layer ?? "no", rule: ruleWord(decision) } }
+        : denial;
     }
-    if (last !== undefined) this.#tell(method.name, last);
+    if (last !== undefined) this.#judged(message, last);
     return undefined;
   }
 
-  #tell(method: string, { target, decision }: { target: Target; decision: Decision }): void {
+  /** Tells the record what was read and decided; the message that decided comes first. */
+  tell(record: ExchangeRecord, refusal: AwareResult | undefined): void {
+    const { era, version, sessionId, messages } = this.#classified;
+    const isRefused = refusal?.kind === "answer";
+    const calls = this.#calls.filter(({ decision }) => decision === "deny").concat(
+      this.#calls.filter(({ decision }) => decision !== "deny"),
+    );
+    if (calls.length === 0 && isRefused) {
+      calls.push({ decision: "deny", layer: "ownership", reason: "not_owner" });
+    } else if (calls.length === 0 && messages.length > 0) {
+      calls.push({ rpc_id: messages[0]?.id?.raw });
+    }
+    record.judged({
+      era,
+      protocol: version,
+      sessionId,
+      calls,
+      policy: this.#options.policy()?.version,
+      result: isRefused ? "denied" : undefined,
+      errorCode: isRefused ? refusal.answer.code : undefined,
+    });
+  }
+
+  #judged(message: ClientMessage, { target, decision }: {
+    readonly target: Target;
+    readonly decision: Decision;
+  }): void {
     const { kind, name } = target;
+    const method = message.method ?? "";
+    if (this.#arrival.record !== undefined) {
+      const { rule } = decision;
+      this.#calls.push({
+        method,
+        kind,
+        name,
+        rpc_id: message.id?.raw,
+        decision: decision.allowed ? "allow" : "deny",
+        layer: decision.layer,
+        reason: decision.reason,
+        rule: rule === undefined ? undefined : `${rule.list} ${JSON.stringify(rule.pattern)}`,
+        rule_at: rule === undefined ? undefined : `${rule.file}:${rule.line}:${rule.column}`,
+        arguments: this.#arguments(message),
+      });
+    }
     this.#options.onJudged?.({
       tunnel: this.#tunnel,
       principal: this.#arrival.client.principal,
@@ -296,6 +351,19 @@ class Judgement {
       target: { kind: kind === "task" ? "method" : kind, name },
       decision,
     });
+  }
+
+  /** What the operator asked to be kept of the arguments. */
+  #arguments(message: ClientMessage): unknown {
+    const { auditArguments } = this.#arrival.tunnel.settings;
+    const { digest } = this.#options;
+    const { document } = this.#classified;
+    if (auditArguments === undefined || auditArguments.keep === "none") return undefined;
+    if (digest === undefined || document === undefined) return undefined;
+    const node = document.member(document.member(message.node, "params"), "arguments");
+    if (node === NONE) return undefined;
+    // What the scanner took, JSON.parse takes.
+    return keptArguments(auditArguments, JSON.parse(document.text(node)), digest);
   }
 
   #allows(target: Target): boolean {
@@ -339,7 +407,7 @@ function notFound(text: string): AwareResult {
 
 function refusedBody(httpStatus: number, code: number, message: string): AwareResult {
   const body = rpcError({ id: "null", code, message });
-  return { kind: "answer", answer: { httpStatus, body }, outcome: "refused" };
+  return { kind: "answer", answer: { httpStatus, code, body }, outcome: "refused" };
 }
 
 const NOTHING = Buffer.alloc(0);
