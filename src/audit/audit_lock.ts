@@ -66,7 +66,6 @@ export async function lockTrail(path: string): Promise<AuditLock> {
 /** More than there are processes that want one trail at once; a takeover takes a millisecond. */
 const TRIES = 100;
 const TAKEOVER_POLL_MS = 10;
-const NEVER = new AbortController().signal;
 
 /** A reader never sees half a lock: it appears whole, by `link`, which fails when there is one. */
 async function create(lockPath: string, text: string): Promise<boolean> {
@@ -101,7 +100,7 @@ async function putAway(lockPath: string, judged: string, me: Holder): Promise<vo
     const holder = found === undefined ? undefined : holderOf(found);
     // Left by one that was killed in these few lines; else it is at work, and done in a moment.
     if (holder !== undefined && !await isAlive(holder, me)) await unlink(guardPath).catch(() => {});
-    else await delay(systemClock, TAKEOVER_POLL_MS, NEVER);
+    else await delay(systemClock, TAKEOVER_POLL_MS, new AbortController().signal);
     return;
   }
   try {
