@@ -9,10 +9,11 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { link, open, readFile, rename, unlink } from "node:fs/promises";
+import { link, open, readFile, unlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import process from "node:process";
 
+import { delay, systemClock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
 import { AUDIT_LOCK_BYTES } from "../limits.ts";
 
@@ -57,12 +58,14 @@ export async function lockTrail(path: string): Promise<AuditLock> {
       const where = holder.host === me.host ? "" : ` on ${JSON.stringify(holder.host)}`;
       throw inUse(path, lockPath, `of process ${holder.pid}${where}`);
     }
-    await putAway(lockPath, found);
+    await putAway(lockPath, found, me);
   }
   throw inUse(path, lockPath, "of processes that come and go");
 }
 
-const TRIES = 5;
+/** More than there are processes that want one trail at once; a takeover takes a millisecond. */
+const TRIES = 100;
+const TAKEOVER_POLL_MS = 10;
 
 /** A reader never sees half a lock: it appears whole, by `link`, which fails when there is one. */
 async function create(lockPath: string, text: string): Promise<boolean> {
@@ -85,18 +88,26 @@ async function create(lockPath: string, text: string): Promise<boolean> {
   }
 }
 
-/** Removes a lock that was judged, and no other that came in its place meanwhile. */
-async function putAway(lockPath: string, judged: string): Promise<void> {
-  const aside = `${lockPath}.${randomBytes(8).toString("hex")}.old`;
-  try {
-    await rename(lockPath, aside);
-  } catch (cause) {
-    if (codeOf(cause) === "ENOENT") return;
-    throw cause;
+/**
+ * Removes a lock that was judged, and no other that came in its place meanwhile: who removes one holds
+ * a second file while looking again, so that nobody else removes anything between look and removal.
+ */
+async function putAway(lockPath: string, judged: string, me: Holder): Promise<void> {
+  const guardPath = `${lockPath}.takeover`;
+  const guard = `${JSON.stringify(me)}\n`;
+  if (!await create(guardPath, guard)) {
+    const found = await readLock(guardPath);
+    const holder = found === undefined ? undefined : holderOf(found);
+    // Left by one that was killed in these few lines; else it is at work, and done in a moment.
+    if (holder !== undefined && !await isAlive(holder, me)) await unlink(guardPath).catch(() => {});
+    else await delay(systemClock, TAKEOVER_POLL_MS, new AbortController().signal);
+    return;
   }
-  // Fails when there is one again, whose holder then has the trail to itself.
-  if (await readLock(aside) !== judged) await link(aside, lockPath).catch(() => {});
-  await unlink(aside).catch(() => {}); // a leftover decides nothing
+  try {
+    if (await readLock(lockPath) === judged) await unlink(lockPath);
+  } finally {
+    await unlink(guardPath).catch(() => {}); // told at the next takeover
+  }
 }
 
 async function release(lockPath: string, text: string): Promise<void> {

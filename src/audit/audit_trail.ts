@@ -274,7 +274,7 @@ export class AuditTrail {
     this.#isSealed = false;
     this.#isFull = false;
     this.#signedRecords = this.#state.records;
-    this.#unsignedSinceMs = Number.NEGATIVE_INFINITY; // signed at once: no run is without a signature
+    this.#unsignedSinceMs = undefined; // signed with its first write
     this.#lookedAtMs = clock.now();
   }
 
@@ -318,7 +318,11 @@ export class AuditTrail {
       this.#signedRecords = records;
       this.#unsignedSinceMs = undefined;
     };
-    if (text !== "") mark();
+    if (text !== "") {
+      mark();
+      // At once: whoever adds lines to a trail that was ended can open it, and cannot sign that.
+      sign("count");
+    }
     this.#lead = "";
     for (const body of queue) {
       if (bytes >= AUDIT_WRITE_BYTES) break;

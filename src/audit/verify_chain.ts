@@ -58,6 +58,7 @@ export class ChainCheck {
   #segment = new Segment("", 0, undefined);
   #torn: Torn | undefined;
   #isFirstLine = true;
+  #isOpened = false;
   #why: CheckpointMarker["why"] | undefined;
   #end: VerifyReport["end"] = "open";
   #signed: VerifyReport["signed"];
@@ -92,6 +93,7 @@ export class ChainCheck {
     if (prev !== undefined && isRecordAt(buffer, start)) {
       this.#settleTorn();
       if (this.#isFirstLine) this.#noOpenLine(prev);
+      if (this.#isOpened) this.#unsignedOpen();
       this.#follow(prev);
       this.#records++;
       this.#fileRecords++;
@@ -193,6 +195,7 @@ export class ChainCheck {
     this.#settleTorn();
     if (this.#isFirstLine) this.#noOpenLine(marker.type === "checkpoint" ? marker.prev : prev);
     if (marker.type === "lost") {
+      if (this.#isOpened) this.#unsignedOpen();
       this.#follow(prev);
       const what = marker.lost === 1 ? "record was" : "records were";
       const text = `${marker.lost} ${what} lost here: the file could not be written`;
@@ -233,6 +236,12 @@ export class ChainCheck {
       this.#isCountKnown = true;
     }
     this.#take(lineHash(bytes), bytes.length, "other");
+    this.#isOpened = true;
+  }
+
+  /** An edge signs right behind the line with which it opens a file: whoever else opens it cannot. */
+  #unsignedOpen(): void {
+    this.#problem("added", "no signature stands between this line and the one that opens the file");
   }
 
   /** The first line of a file: does it continue the file before? */
@@ -330,6 +339,7 @@ export class ChainCheck {
     this.#lastBytes = bytes;
     this.#lastWasRecord = kind === "record";
     this.#why = undefined;
+    this.#isOpened = false;
     this.#unsignedLines++;
     this.#isFirstLine = false;
     this.#segment.add(hash);

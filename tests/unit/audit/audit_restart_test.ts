@@ -6,6 +6,8 @@ import { test } from "node:test";
 
 import type { LineSink } from "../../../src/audit/file_sink.ts";
 import { openFileSink } from "../../../src/audit/file_sink.ts";
+import { lineHash, openLine } from "../../../src/audit/marker_line.ts";
+import { closeLine, recordBody } from "../../../src/audit/record_line.ts";
 import { AUDIT_RETRY_MS } from "../../../src/limits.ts";
 import { type AuditFolder, auditFolder } from "../../support/audit_fixture.ts";
 import { recordOf } from "../../support/audit_records.ts";
@@ -105,6 +107,33 @@ test("what was cut off while the edge was down is told at its start and stays fo
   );
   const report = await made.verify();
   assert.deepEqual(report.problems.map(({ code, line }) => [code, line]), [["truncated", 9]]);
+});
+
+test("records that somebody adds while the edge is down are found, with or without a line that opens", async (t) => {
+  const made = await stopped(t);
+  const whole = await readFile(made.path, "utf8");
+  const headPath = join(made.stateDir, "audit-head.json");
+  const head = await readFile(headPath);
+  const last = (await made.lines()).at(-1)!;
+  const { key, key_id: keyId } = JSON.parse((await made.lines())[0]!);
+  const state = { edge: "edge-1", file: 1, first: 1, records: 3 };
+  const open = openLine({ wallMs: 0, state: { ...state, prev: lineHash(last) }, key, keyId });
+  const direct = closeLine(recordBody(recordOf(7)), lineHash(last));
+  const opened = closeLine(recordBody(recordOf(7)), lineHash(open));
+  let tried = 0;
+  for (const added of [[direct], [open, opened]]) {
+    await writeFile(made.path, `${whole}${added.join("\n")}\n`);
+    await writeFile(headPath, head);
+
+    const beforeStart = await made.verify();
+    await (await made.open()).close();
+    const afterStart = await made.verify();
+
+    assert.deepEqual(beforeStart.problems.map(({ code }) => code), ["added"]);
+    assert.deepEqual(afterStart.problems.map(({ code }) => code), ["added"]);
+    tried++;
+  }
+  assert.equal(tried, 2);
 });
 
 test("a file that was moved away while the edge was down is gone on from", async (t) => {
