@@ -130,7 +130,7 @@ async function measureIntents(sync) {
       assert.equal(await audit.intent({ ...record, type: "intent" }), true);
       times.push(performance.now() - askedAt);
       audit.write(record);
-      await audit.flushed();
+      if (sync === "always") await audit.flush();
     }
   }));
   const tookMs = performance.now() - startedAt;

@@ -130,20 +130,12 @@ export class AuditWriter implements AuditSink {
 
   intent(record: AuditRecord): Promise<boolean> | undefined {
     if (!this.#options.intent) return undefined;
+    const mayGoOn = this.#options.onFailure === "continue";
     // It waits for the disk all the same, and says later what was asked for.
-    if (!this.#take(record) || this.problem() !== undefined) return Promise.resolve(false);
-    const told = this.#told();
+    if (!this.#take(record) || this.problem() !== undefined) return Promise.resolve(mayGoOn);
+    const told = this.#told(mayGoOn);
     this.#pump();
     return told;
-  }
-
-  /**
-   * When all records taken so far are on the disk, for whoever waits with the end of an answer;
-   * `false` when that failed. `undefined` unless `sync = "always"`, or when nothing waits.
-   */
-  flushed(): Promise<boolean> | undefined {
-    if (this.#options.sync !== "always" || this.#done === this.#taken) return undefined;
-    return this.#told();
   }
 
   /** Writes what waits now. Resolves when it was tried. */
@@ -229,8 +221,16 @@ export class AuditWriter implements AuditSink {
     this.#untoldLost = 0;
   }
 
-  #told(): Promise<boolean> {
-    return new Promise((resolve) => this.#waiters.push({ after: this.#taken, resolve }));
+  /** A disk that does not answer is one that fails: exchanges must not wait for it for ever. */
+  #told(otherwise: boolean): Promise<boolean> {
+    return new Promise((resolve) => {
+      const tell = (isWritten: boolean): void => {
+        timer.cancel();
+        resolve(isWritten || otherwise);
+      };
+      const timer = this.#options.clock.setTimer(AUDIT_STALL_MS, () => tell(false), "no");
+      this.#waiters.push({ after: this.#taken, resolve: tell });
+    });
   }
 
   #tell(isWritten: boolean): void {

@@ -57,11 +57,6 @@ export interface Audit extends AuditSink {
   readonly stats: AuditStats;
   /** What keeps records from being written, for `/readyz` and whatever is done about it. */
   problem(): string | undefined;
-  /**
-   * With `sync = "always"`: when all records taken so far are on the disk, `false` when that failed.
-   * `undefined` when there is nothing to wait for.
-   */
-  flushed(): Promise<boolean> | undefined;
   /** A keyed digest: equal texts of one purpose give equal digests, and nobody else can tell. */
   digest(purpose: string, text: string): string;
   /** Tries to write what waits. */
@@ -142,7 +137,6 @@ export async function openAudit(options: OpenAuditOptions): Promise<Audit> {
       problem: () => writer.problem(),
       write: (record) => writer.write(record),
       intent: (record) => writer.intent(record),
-      flushed: () => writer.flushed(),
       digest,
       flush: () => writer.flush(),
       reopen: () => writer.reopen(),

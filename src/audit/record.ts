@@ -167,7 +167,7 @@ export interface AuditSink {
    * Writes that an exchange is about to go to the private server.
    *
    * @returns `undefined` when intents are not asked for; else a promise that resolves once the line
-   *   is on the disk, with `false` when it could not be written.
+   *   is written, with `false` when it could not be and the exchange must not begin. Never rejects.
    */
   intent(record: AuditRecord): Promise<boolean> | undefined;
 }

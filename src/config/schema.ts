@@ -300,8 +300,8 @@ export const AuditSchema = v.strictObject({
     "batch",
     {
       doc:
-        "batch: written within 100 ms, on the disk within two seconds. always: on the disk before " +
-        "an exchange ends.",
+        "batch: written within 100 ms, on the disk within two seconds. always: on the disk at once, " +
+        "many records in one go; with intent, before the request goes on.",
     },
   ),
   intent: key(FLAG, false, {
