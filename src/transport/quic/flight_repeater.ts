@@ -20,6 +20,7 @@ export class FlightRepeater {
   readonly #send: (bytes: Uint8Array, to: UdpAddress) => void;
   #flight: { readonly bytes: Uint8Array; readonly to: UdpAddress }[] = [];
   #repeats = 0;
+  #isAnswered = false;
   #timer: Timer | undefined;
   #closed = false;
 
@@ -31,21 +32,26 @@ export class FlightRepeater {
   /** A datagram has been sent; it is copied. */
   sent(bytes: Uint8Array, to: UdpAddress): void {
     if (this.#closed) return;
+    if (this.#isAnswered) this.#flight = [];
+    this.#isAnswered = false;
     this.#flight.push({ bytes: Buffer.from(bytes), to });
     if (this.#flight.length > MAX_FLIGHT_DATAGRAMS) this.#flight.shift();
     if (this.#timer === undefined) this.#wait();
   }
 
-  /** Something came back: what is sent next is a new flight. */
+  /**
+   * Something came back: what is sent next is a new flight. Nothing may be: a second Retry, for a
+   * copy of the first packet, is no reason to give up on the second.
+   */
   heard(): void {
-    this.#flight = [];
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    this.#isAnswered = true;
   }
 
   close(): void {
     this.#closed = true;
-    this.heard();
+    this.#flight = [];
+    this.#timer?.cancel();
+    this.#timer = undefined;
   }
 
   #wait(): void {
