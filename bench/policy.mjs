@@ -13,9 +13,21 @@ import { cpus, loadavg } from "node:os";
 import process from "node:process";
 import picomatch from "picomatch";
 
-const [{ decide }, { parsePolicy }, { compileUserPolicy }, { readPolicyTables }] = await Promise
+const [
+  { decide },
+  { parsePolicy },
+  { compileUserPolicy },
+  { readPolicyTables },
+  { filterMessage },
+] = await Promise
   .all(
-    ["policy/decide", "config/policy_file", "policy/user_layer", "config/policy_schema"]
+    [
+      "policy/decide",
+      "config/policy_file",
+      "policy/user_layer",
+      "config/policy_schema",
+      "mcp/filters",
+    ]
       .map((path) => import(new URL(`../dist/src/${path}.js`, import.meta.url))),
   );
 const quick = process.argv.includes("--quick");
@@ -28,9 +40,11 @@ const results = { decisions: [], reload: [] };
 for (const shape of ["own", "shared"]) results.decisions.push(measureDecisions(shape));
 for (const patterns of [5, 20]) results.reload.push(measureReload(patterns));
 results.worst = measureWorst();
+results.list = measureList();
 console.table(results.decisions);
 console.table(results.reload);
 console.table(results.worst);
+console.table([results.list]);
 if (!quick) save();
 
 /** 1,000 policies of 20 patterns. `own`: each for a user or a group; `shared`: 20 of them for everybody. */
@@ -98,6 +112,51 @@ function measureReload(patterns) {
     compileMaxMs: compile.max,
     withTomlMedianMs: whole.median,
     firstPlaceMedianMs: place.median,
+  };
+}
+
+/** A `tools/list` of 1,000 tools, of which half may be seen: read, judged by 20 patterns, and edited. */
+function measureList() {
+  const entries = entriesOf(1_000, 20, "shared");
+  entries.push({ users: ["user1"], groups: [], lists: { allow_tools: ["tool_*_1", "many_*"] } });
+  const policy = compileUserPolicy({ file: "user.toml", entries, placeOf: () => PLACE });
+  const layers = [policy.layerFor("code-server")];
+  const principal = { user: "user1", groups: [], how: "jwt" };
+  const tools = Array.from({ length: 1_000 }, (_, index) => ({
+    name: index % 2 === 0 ? `many_${index}` : `other_${index}`,
+    description: "Reads something of the project and says what is in it, line by line. ".repeat(3),
+    inputSchema: {
+      type: "object",
+      properties: { path: { type: "string" }, limit: { type: "integer", default: 100 } },
+      required: ["path"],
+    },
+  }));
+  const bytes = Buffer.from(JSON.stringify({ jsonrpc: "2.0", id: 1, result: { tools } }));
+  const options = {
+    era: "modern",
+    expect: "tools/list",
+    expectId: "n:1",
+    allow: (kind, name) => decide(layers, principal, { kind, name }).allowed,
+    maxBytes: 67_108_864,
+    completion: undefined,
+    families: [],
+    instructions: "keep",
+  };
+  const filtered = filterMessage(bytes, options);
+  assert.equal(filtered.outcome, "rewritten");
+  assert.deepEqual([filtered.before, filtered.after], [1_000, 500]);
+  const ours = timed(quick ? 20 : 300, () => filterMessage(bytes, options));
+  const theirs = timed(quick ? 20 : 300, () => {
+    const message = JSON.parse(bytes.toString());
+    message.result.tools = message.result.tools.filter(({ name }) => options.allow("tool", name));
+    return Buffer.from(JSON.stringify(message));
+  });
+  return {
+    tools: 1_000,
+    kib: Math.round(bytes.length / 1_024),
+    medianMs: Number((ours.medianUs / 1_000).toFixed(2)),
+    p99Ms: Number((ours.p99Us / 1_000).toFixed(2)),
+    parseAndStringifyMedianMs: Number((theirs.medianUs / 1_000).toFixed(2)),
   };
 }
 
