@@ -10,7 +10,9 @@ export class DurationHistogram {
   #all = 0;
 
   add(ms: number): void {
-    const step = ms <= LEAST_MS ? 0 : Math.min(LAST_STEP, Math.round(Math.log(ms / LEAST_MS) / LOG));
+    const step = ms <= LEAST_MS
+      ? 0
+      : Math.min(LAST_STEP, Math.round(Math.log(ms / LEAST_MS) / LOG));
     this.#counts.set(step, (this.#counts.get(step) ?? 0) + 1);
     this.#all++;
   }

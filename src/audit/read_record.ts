@@ -8,7 +8,7 @@
 
 import type { Buffer } from "node:buffer";
 
-import { RECORD_FIELDS, RECORD_VERSION } from "./record.ts";
+import { type RECORD_FIELDS, RECORD_VERSION } from "./record.ts";
 
 /** A member that a line may have. */
 export type RecordField = typeof RECORD_FIELDS[number];
@@ -73,15 +73,17 @@ interface ValueOfKind {
 }
 
 /** A line that was read. Words of fixed lists are text here: a newer edge may know more of them. */
-export type SeenRecord = {
-  readonly [Field in RecordField]?: ValueOfKind[(typeof FIELD_KINDS)[Field]];
-} & {
-  readonly type: string;
-  /** Of a `lost` line: how many records were not written. */
-  readonly lost?: number;
-  /** Of a `checkpoint`: the file ends here, and its writer goes on in the next. */
-  readonly rotated?: true;
-};
+export type SeenRecord =
+  & {
+    readonly [Field in RecordField]?: ValueOfKind[(typeof FIELD_KINDS)[Field]];
+  }
+  & {
+    readonly type: string;
+    /** Of a `lost` line: how many records were not written. */
+    readonly lost?: number;
+    /** Of a `checkpoint`: the file ends here, and its writer goes on in the next. */
+    readonly rotated?: true;
+  };
 
 /** One message of a batch, or what a record says of its own message. */
 export type SeenCall =
@@ -120,7 +122,9 @@ export function readRecord(line: Uint8Array): SeenRecord | LineProblem {
     const read = READERS[FIELD_KINDS[name as RecordField]](value[name]);
     if (read !== undefined) record[name] = read;
   }
-  if (record["type"] === "lost" && typeof value["lost"] === "number") record["lost"] = value["lost"];
+  if (record["type"] === "lost" && typeof value["lost"] === "number") {
+    record["lost"] = value["lost"];
+  }
   if (record["type"] === "checkpoint" && value["rotated"] === true) record["rotated"] = true;
   // Proof of the cast: each member was read by the reader of its kind.
   return record as SeenRecord;

@@ -85,9 +85,9 @@ function testsOf(options: FilterOptions): Test[] {
   for (const [kind, pattern] of [["tool", tool], ["resource", resource]] as const) {
     if (pattern === undefined) continue;
     const matches = globOf(pattern);
-    tests.push(anyCall((call) =>
-      call.kind === kind && call.name !== undefined && matches(call.name)
-    ));
+    tests.push(
+      anyCall((call) => call.kind === kind && call.name !== undefined && matches(call.name)),
+    );
   }
   if (decision !== undefined) tests.push(anyCall((call) => call.decision === decision));
   if (results !== undefined) {

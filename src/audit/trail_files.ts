@@ -7,7 +7,7 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 
@@ -147,7 +147,9 @@ export class TrailSnapshot {
    * Gives a file away, open; the next one when it is gone, and `undefined` when all are. To be
    * called last: whoever took the file closes it.
    */
-  async giveAway(at: number): Promise<{ readonly file: OpenFile; readonly at: number } | undefined> {
+  async giveAway(
+    at: number,
+  ): Promise<{ readonly file: OpenFile; readonly at: number } | undefined> {
     for (let index = at; index < this.paths.length; index++) {
       const active = index === this.paths.length - 1 ? this.#active : undefined;
       if (active !== undefined) this.#active = undefined;

@@ -131,7 +131,10 @@ class Parser {
     const operator = this.#next();
     const value = this.#next();
     if (value.kind !== "word" && value.kind !== "text") {
-      throw new Mistake(value.column, `expected a value after ${operator.text}, not ${shown(value)}`);
+      throw new Mistake(
+        value.column,
+        `expected a value after ${operator.text}, not ${shown(value)}`,
+      );
     }
     // Proof of the cast: the tokenizer knows these, and "==" besides.
     const word = (operator.text === "==" ? "=" : operator.text) as Operator;

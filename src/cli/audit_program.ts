@@ -20,7 +20,10 @@ export function auditCommand(io: Io): Command {
 
 /** `--file`, the same for every command that reads the trail. */
 export function auditFileOption() {
-  return new Option("--file <file>", "the trail to read (default: audit.file of the configuration)");
+  return new Option(
+    "--file <file>",
+    "the trail to read (default: audit.file of the configuration)",
+  );
 }
 
 function tailCommand(io: Io): Command {

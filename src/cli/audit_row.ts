@@ -22,6 +22,8 @@ export interface AuditRow {
   readonly call: string;
   /** The rule that decided, or what went wrong. */
   readonly rule: string;
+  /** The same without what the call says already, and without the place. */
+  readonly shortRule: string;
 }
 
 /** What became of an exchange that has an intent and no record. */
@@ -47,8 +49,11 @@ export function rowOf(record: SeenRecord, outcome?: Outcome): AuditRow {
     client: inertText(client ?? ""),
     user: inertText(user ?? "-"),
     tunnel: inertText(tunnel ?? NO_TUNNEL),
-    call: record.type === "lost" ? `${record.lost ?? "some"} records not written` : callText(record),
-    rule: ruleText(record, outcome),
+    call: record.type === "lost"
+      ? `${record.lost ?? "some"} records not written`
+      : callText(record),
+    rule: ruleText(record, outcome, "whole"),
+    shortRule: ruleText(record, outcome, "short"),
   };
 }
 
@@ -110,7 +115,11 @@ function targetText({ kind, name }: SeenCall): string {
   return kind === undefined || kind === "method" ? name : `${kind} ${name}`;
 }
 
-function ruleText(record: SeenRecord, outcome: Outcome | undefined): string {
+function ruleText(
+  record: SeenRecord,
+  outcome: Outcome | undefined,
+  form: "whole" | "short",
+): string {
   const { result, code, error_code: errorCode, rule, rule_at: ruleAt, reason, decision } = record;
   if (outcome === "lost") return "the edge ended before it was over";
   if (outcome === "open") return "in flight, or the edge has ended";
@@ -118,10 +127,12 @@ function ruleText(record: SeenRecord, outcome: Outcome | undefined): string {
   if (code !== undefined) parts.push(code);
   else if (errorCode !== undefined && result === "rpc_error") parts.push(`error ${errorCode}`);
   if (rule !== undefined) {
-    parts.push(ruleAt === undefined ? rule : `${rule} ${ruleAt}`);
+    const short = rule.replace(/^(allow|deny)_[a-z]+ /, "$1 ");
+    parts.push(form === "short" ? short : ruleAt === undefined ? rule : `${rule} ${ruleAt}`);
   } else if (decision === "deny" || DEFAULTS.has(reason ?? "")) {
     const words = (reason ?? "no reason given").replaceAll("_", " ");
-    parts.push(record.layer === undefined ? words : `${record.layer}: ${words}`);
+    const { layer } = record;
+    parts.push(form === "short" || layer === undefined ? words : `${layer}: ${words}`);
   }
   return inertText(parts.join(", "));
 }

@@ -44,9 +44,13 @@ export function auditFile(
   );
 }
 
-/** Counts lines that cannot be used, and tells of everything odd on standard error. */
+/**
+ * Counts lines that cannot be used, and collects what else is odd, for standard error: told between
+ * records and not within them.
+ */
 export class AuditNotes {
   readonly #io: Io;
+  readonly #texts: string[] = [];
   #noRecord = 0;
   #newer = 0;
 
@@ -76,7 +80,7 @@ export class AuditNotes {
     else this.#noRecord++;
   }
 
-  /** Tells what was counted since it was told last. */
+  /** Tells what has come up since it was told last. */
   flush(): void {
     if (this.#noRecord > 0) {
       this.#tell(
@@ -89,10 +93,12 @@ export class AuditNotes {
     }
     this.#noRecord = 0;
     this.#newer = 0;
+    for (const text of this.#texts.splice(0)) this.#io.stderr.write(`mcptun: note: ${text}\n`);
   }
 
   #tell(text: string): void {
-    this.#io.stderr.write(`mcptun: note: ${text}\n`);
+    // The same again says nothing new, so there are a few per file.
+    if (!this.#texts.includes(text)) this.#texts.push(text);
   }
 }
 

@@ -4,15 +4,20 @@ import { OpenIntents } from "../audit/open_intents.ts";
 import { QUANTILE_ERROR } from "../audit/duration_histogram.ts";
 import { readTrail } from "../audit/read_trail.ts";
 import { readWanted } from "../audit/record_filter.ts";
-import { type Counts, type CountsTable, type NamedCounts, TrailStats } from "../audit/trail_stats.ts";
+import {
+  type Counts,
+  type CountsTable,
+  type NamedCounts,
+  TrailStats,
+} from "../audit/trail_stats.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { STATS_ROWS } from "../limits.ts";
-import { filterOf, type FilterFlags } from "./audit_filter.ts";
+import { type FilterFlags, filterOf } from "./audit_filter.ts";
 import { duration } from "./audit_row.ts";
 import { auditFile, AuditNotes, type AuditSourceOptions } from "./audit_source.ts";
 import { type Column, fitTable, inertText } from "./fitted_table.ts";
 import type { Io } from "./io.ts";
-import { writeOut } from "./line_output.ts";
+import { outputWidth, writeOut } from "./line_output.ts";
 import { timeOf } from "./report.ts";
 
 /** What `audit stats` is told. */
@@ -77,17 +82,21 @@ interface Summary {
 function textOf({ stats, unfinished, open }: Summary, io: Io): string[] {
   const { total, firstMs, lastMs } = stats;
   if (firstMs === undefined || lastMs === undefined) return ["No exchange in this time"];
-  const width = widthOf(io);
+  const width = outputWidth(io);
   const lines = [
-    `${total.calls} exchange${total.calls === 1 ? "" : "s"}, ${timeOf(firstMs)} to ${timeOf(lastMs)}`,
+    `${total.calls} exchange${total.calls === 1 ? "" : "s"}, ${timeOf(firstMs)} to ${
+      timeOf(lastMs)
+    }`,
     [...stats.results].sort(([, a], [, b]) => b - a)
       .map(([result, times]) => `${inertText(result)} ${times}`).join(", "),
   ];
   if (stats.lost > 0) lines.push(`LOST: ${stats.lost} records could not be written`);
   if (unfinished > 0) {
-    lines.push(`NO END: ${unfinished} exchanges, the edge ended before they were over`);
+    lines.push(`NO END: ${unfinished} without an end, because the edge ended`);
   }
-  if (open > 0) lines.push(`open: ${open} in flight at the end of the trail, or the edge has ended`);
+  if (open > 0) {
+    lines.push(`open: ${open} in flight at the end of the trail, or the edge has ended`);
+  }
   for (
     const [title, table] of [
       ["TUNNEL", stats.tunnels],
@@ -140,11 +149,6 @@ function number(
 
 function quantile(ms: number | undefined): string {
   return ms === undefined ? "-" : duration(ms);
-}
-
-function widthOf({ stdout }: Io): number {
-  const { isTTY, columns } = stdout as { readonly isTTY?: unknown; readonly columns?: unknown };
-  return isTTY === true && typeof columns === "number" && columns > 0 ? columns : Infinity;
 }
 
 function jsonOf({ stats, unfinished, open }: Summary): unknown {

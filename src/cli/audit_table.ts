@@ -61,6 +61,8 @@ interface Column {
   readonly usual: number;
   readonly min: number;
   readonly max: number;
+  /** How much more than others it needs its width, when there is not enough; by default 1. */
+  readonly weight?: number;
   readonly align?: "right";
   readonly codes?: (row: AuditRow) => Codes | undefined;
 }
@@ -68,6 +70,8 @@ interface Column {
 interface Layout {
   readonly view: TableView;
   readonly columns: readonly { readonly column: Column; readonly width: number }[];
+  /** Characters between two columns. */
+  readonly gap: number;
   /** Does each line have its date? */
   readonly dated: boolean;
   /** All rows are about this tunnel, so there is no column for it. */
@@ -92,28 +96,30 @@ function layoutOf(rows: readonly AuditRow[], view: TableView, maySpare: boolean)
       );
       return { column, width: view.width === Infinity ? widest : Math.min(widest, column.max) };
     });
-  const total = () => columns.reduce((sum, { width }) => sum + width + GAP, -GAP);
+  const gap = dated ? GAP : NARROW_GAP;
+  const total = () => columns.reduce((sum, { width }) => sum + width + gap, -gap);
+  const need = ({ column, width }: typeof columns[number]) => width / (column.weight ?? 1);
   while (total() > view.width) {
-    const next = columns.filter(({ column, width }) => width > column.min)
-      .sort((a, b) => b.width - a.width)[0];
+    const next = columns.filter(({ column, width }) => width > column.min && column.title !== TIME)
+      .sort((a, b) => need(b) - need(a))[0];
     if (next === undefined) break;
     next.width--;
   }
-  return { view, columns, dated, tunnel: isOne ? first : undefined };
+  return { view, columns, gap, dated, tunnel: isOne ? first : undefined };
 }
 
 function headOf(layout: Layout): string {
-  const { view, columns, dated, tunnel } = layout;
+  const { view, columns, gap, dated, tunnel } = layout;
   const cells = columns.map(({ column, width }) => {
     const title = column.title === TIME && !dated ? "UTC" : column.title;
     return column.align === "right" ? title.padStart(width) : title.padEnd(width);
   });
-  const head = cells.join(" ".repeat(GAP)).trimEnd();
+  const head = cells.join(" ".repeat(gap)).trimEnd();
   const about = tunnel === undefined ? [] : [shorten(`tunnel ${tunnel}`, view.width)];
   return [...about, shorten(head, view.width)].map((line) => styled(line, DIM, view)).join("\n");
 }
 
-function lineOf(row: AuditRow, { view, columns, dated }: Layout): string {
+function lineOf(row: AuditRow, { view, columns, gap, dated }: Layout): string {
   let line = "";
   let left = view.width;
   const last = columns.length - 1;
@@ -125,8 +131,8 @@ function lineOf(row: AuditRow, { view, columns, dated }: Layout): string {
     const padding = " ".repeat(Math.max(0, width - text.length));
     const shown = styled(text, column.codes?.(row), view);
     if (at === last) line += shown;
-    else line += (column.align === "right" ? padding + shown : shown + padding) + " ".repeat(GAP);
-    left -= Math.max(width, text.length) + GAP;
+    else line += (column.align === "right" ? padding + shown : shown + padding) + " ".repeat(gap);
+    left -= Math.max(width, text.length) + gap;
   }
   return line.trimEnd();
 }
@@ -148,6 +154,7 @@ function instantText(ms: number): string {
 }
 
 const GAP = 2;
+const NARROW_GAP = 1;
 /** From here on a line has room for its date and milliseconds. */
 const DATED_FROM = 120;
 const DIM: Codes = ["\x1b[2m", "\x1b[22m"];
@@ -170,23 +177,28 @@ const COLUMNS: readonly Column[] = [
   },
   { ...number("HTTP", ({ status }) => status, 120), usual: 4 },
   { ...number("TOOK", ({ took }) => took, 0), usual: 6 },
-  { ...number("IN", ({ bytesIn }) => bytesIn, 180), usual: 5 },
+  { ...number("IN", ({ bytesIn }) => bytesIn, 200), usual: 5 },
   { ...number("OUT", ({ bytesOut }) => bytesOut, 100), usual: 5 },
-  { title: "CLIENT", cell: ({ client }) => client, from: 150, usual: 12, min: 12, max: 39 },
+  { title: "CLIENT", cell: ({ client }) => client, from: 180, usual: 12, min: 12, max: 39 },
   { title: "USER", cell: ({ user }) => user, from: 0, usual: 6, min: 6, max: 32 },
   { title: TUNNEL, cell: ({ tunnel }) => tunnel, from: 0, usual: 6, min: 6, max: 32 },
-  { title: "CALL", cell: ({ call }) => call, from: 0, usual: 16, min: 10, max: 60 },
+  { title: "CALL", cell: ({ call }) => call, from: 0, usual: 16, min: 10, max: 60, weight: 2 },
   {
     title: "RULE",
-    cell: ({ rule }) => rule,
+    cell: ({ rule, shortRule }, dated) => dated ? rule : shortRule,
     from: 0,
-    usual: 16,
+    usual: 14,
     min: 10,
     max: 60,
+    weight: 2,
     codes: ({ tone }) => tone === "denied" ? RED : undefined,
   },
 ];
 
-function number(title: string, cell: (row: AuditRow) => string, from: number): Omit<Column, "usual"> {
+function number(
+  title: string,
+  cell: (row: AuditRow) => string,
+  from: number,
+): Omit<Column, "usual"> {
   return { title, cell, from, min: 4, max: 8, align: "right" };
 }

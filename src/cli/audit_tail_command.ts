@@ -9,13 +9,13 @@ import { readWanted, type RecordFilter } from "../audit/record_filter.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
 import { MAX_TAIL_LINES } from "../limits.ts";
-import { filterOf, type FilterFlags } from "./audit_filter.ts";
+import { type FilterFlags, filterOf } from "./audit_filter.ts";
 import { type AuditRow, type Outcome, rowOf } from "./audit_row.ts";
 import { auditFile, AuditNotes, type AuditSourceOptions } from "./audit_source.ts";
 import { AuditTable, type TableView } from "./audit_table.ts";
 import { inertText } from "./fitted_table.ts";
 import type { Io } from "./io.ts";
-import { writeOut } from "./line_output.ts";
+import { outputWidth, writeOut } from "./line_output.ts";
 
 /** What `audit tail` is told. */
 export interface AuditTailOptions extends FilterFlags, AuditSourceOptions {
@@ -169,14 +169,12 @@ class RowPrinter implements Printer {
 }
 
 /** How wide, and in colour or not (NO_COLOR: no-color.org). */
-function viewOf({ stdout, env }: Io, { color }: AuditTailOptions): TableView {
-  const { isTTY, columns } = stdout as { readonly isTTY?: unknown; readonly columns?: unknown };
-  if (isTTY !== true || typeof columns !== "number" || columns <= 0) {
-    return { width: Infinity, style: "plain" };
-  }
-  const { NO_COLOR: noColor = "", TERM: term } = env;
+function viewOf(io: Io, { color }: AuditTailOptions): TableView {
+  const width = outputWidth(io);
+  if (width === Infinity) return { width, style: "plain" };
+  const { NO_COLOR: noColor = "", TERM: term } = io.env;
   const isPlain = color === false || noColor !== "" || term === "dumb";
-  return { width: Math.max(MIN_WIDTH, columns), style: isPlain ? "plain" : "color" };
+  return { width: Math.max(MIN_WIDTH, width), style: isPlain ? "plain" : "color" };
 }
 
 /** How many lines from the end; `undefined`: all of the asked time. @throws {TunnelError} `USAGE` */

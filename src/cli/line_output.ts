@@ -1,4 +1,4 @@
-/** Standard output for commands that may write much: it waits for a slow reader. @module */
+/** Standard output for commands that may write much: how wide it is, and waiting for a slow reader. @module */
 
 import type { Writable } from "node:stream";
 
@@ -13,6 +13,13 @@ export async function writeOut(io: Io, data: string | Uint8Array): Promise<void>
   if (io.signal.aborted || data.length === 0) return;
   if (io.stdout.write(data)) return;
   await roomIn(io.stdout, io.signal);
+}
+
+/** Characters of a line of standard output; `Infinity` when it is no terminal. */
+export function outputWidth({ stdout }: Io): number {
+  // A terminal's stream has these; other streams lack them or have them undefined.
+  const { isTTY, columns } = stdout as { readonly isTTY?: unknown; readonly columns?: unknown };
+  return isTTY === true && typeof columns === "number" && columns > 0 ? columns : Infinity;
 }
 
 function roomIn(stream: Writable, signal: AbortSignal): Promise<void> {

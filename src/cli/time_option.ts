@@ -29,7 +29,9 @@ export function momentOption(flag: string, text: string, nowMs: number): number 
   if (ms !== undefined) return ms;
   throw new TunnelError(
     "USAGE",
-    `${flag}: ${JSON.stringify(text)} is no time (write how long ago, such as 1h or 7d, or a time ` +
+    `${flag}: ${
+      JSON.stringify(text)
+    } is no time (write how long ago, such as 1h or 7d, or a time ` +
       "in UTC, such as 2026-11-23T10:00)",
   );
 }
