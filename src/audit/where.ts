@@ -129,13 +129,6 @@ class Parser {
     const field = this.#field();
     if (this.#peek().kind !== "operator") return (record) => record[field] !== undefined;
     const operator = this.#next();
-    const value = this.#next();
-    if (value.kind !== "word" && value.kind !== "text") {
-      throw new Mistake(
-        value.column,
-        `expected a value after ${operator.text}, not ${shown(value)}`,
-      );
-    }
     // Proof of the cast: the tokenizer knows these, and "==" besides.
     const word = (operator.text === "==" ? "=" : operator.text) as Operator;
     const kind: FieldKind = FIELD_KINDS[field];
@@ -143,6 +136,13 @@ class Parser {
       throw new Mistake(
         operator.column,
         `${word} says nothing about "${field}" (it takes ${OPERATORS[kind].join(" ")})`,
+      );
+    }
+    const value = this.#next();
+    if (value.kind !== "word" && value.kind !== "text") {
+      throw new Mistake(
+        value.column,
+        `expected a value after ${operator.text}, not ${shown(value)}`,
       );
     }
     return compare({ field, kind, operator: word, value, context: this.#context });
