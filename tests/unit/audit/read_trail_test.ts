@@ -5,9 +5,15 @@ import { afterEach, beforeEach, test } from "node:test";
 
 import { readRecord } from "../../../src/audit/read_record.ts";
 import { readTrail } from "../../../src/audit/read_trail.ts";
-import { compileFilter } from "../../../src/audit/record_filter.ts";
+import { compileFilter, type RecordFilter } from "../../../src/audit/record_filter.ts";
 import { TunnelError } from "../../../src/errors.ts";
-import { AUDIT_LONGEST_MS, AUDIT_READ_BYTES, MAX_AUDIT_LINE_BYTES } from "../../../src/limits.ts";
+import {
+  AUDIT_DISORDER_MS,
+  AUDIT_LONGEST_MS,
+  AUDIT_PROBE_BYTES,
+  AUDIT_READ_BYTES,
+  MAX_AUDIT_LINE_BYTES,
+} from "../../../src/limits.ts";
 import { recordLine, textOfLines, TRAIL_MS } from "../../support/audit_lines.ts";
 import { linesOf, queryOf, TrailFolder } from "../../support/trail_folder.ts";
 
@@ -145,6 +151,31 @@ test("what began long before it ended is found by its beginning", async () => {
   assert.deepEqual(await wanted(TRAIL_MS), [...before, stream, ...after]);
   assert.deepEqual(await wanted(TRAIL_MS + 1), [...before.slice(1), ...after]);
   assert.deepEqual(await wanted(TRAIL_MS + 50 * 3_600_000), after);
+});
+
+test("lines that are out of order by what is allowed are found, also where each step sees one", async () => {
+  const text = "a".repeat(AUDIT_PROBE_BYTES);
+  const lines = Array.from({ length: 120 }, (_, at) =>
+    line(at, {
+      time: TRAIL_MS + at * 700 - (at % 3 === 0 ? 0 : at % 3 === 1 ? AUDIT_DISORDER_MS : 5_000),
+      arguments: text,
+    }));
+  trail.write([textOfLines(lines.slice(0, 50)), textOfLines(lines.slice(50))]);
+  const numbersOf = (found: readonly string[], filter: RecordFilter) =>
+    found.flatMap((one) => {
+      const record = readRecord(Buffer.from(one));
+      return typeof record !== "string" && filter.matches(record) ? [record.exchange] : [];
+    });
+  let cases = 0;
+
+  for (let at = 0; at < 120; at += 7) {
+    const filter = compileFilter({ sinceMs: TRAIL_MS + at * 700 });
+    const found = await linesOf(trail.path, { filter });
+
+    assert.deepEqual(numbersOf(found.lines, filter), numbersOf(lines, filter), `from ${at}`);
+    cases++;
+  }
+  assert.equal(cases, 18);
 });
 
 test("reading ends a day behind --until, and the last lines before it are found", async () => {
