@@ -356,6 +356,8 @@ export const AUDIT_DISORDER_MS = 10_000;
  * began before `--until` and went on for more than a day is not found by it.
  */
 export const AUDIT_LONGEST_MS = 24 * 60 * 60 * 1_000;
+/** The same with `-n`, which counts back from there, ms. */
+export const AUDIT_LAST_MS = 60_000;
 /** Pause between two looks of `audit tail -f` at the end of the trail, ms. */
 export const AUDIT_FOLLOW_MS = 250;
 /** Lines that `audit tail -n` may ask for. */

@@ -11,7 +11,7 @@ import type { Buffer } from "node:buffer";
 
 import { type Clock, delay } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
-import { AUDIT_DISORDER_MS, AUDIT_FOLLOW_MS, AUDIT_LONGEST_MS } from "../limits.ts";
+import { AUDIT_DISORDER_MS, AUDIT_FOLLOW_MS, AUDIT_LAST_MS, AUDIT_LONGEST_MS } from "../limits.ts";
 import { findLastLines } from "./last_lines.ts";
 import { type SeenRecord, timeAtStart } from "./read_record.ts";
 import { readWanted, type RecordFilter } from "./record_filter.ts";
@@ -50,7 +50,8 @@ export async function* readTrail(query: TrailQuery): AsyncGenerator<readonly Buf
       if (mode === "once") throw unreadable(path, "no such file");
       onWait?.();
     }
-    reader = new TrailReader({ path, from: start?.place, mode, onNote });
+    const upTo = mode === "once" ? start?.upTo : undefined;
+    reader = new TrailReader({ path, from: start?.place, upTo, mode, onNote });
     let drop = start?.drop ?? 0;
     while (!signal.aborted) {
       const lines = await reader.next();
@@ -62,7 +63,7 @@ export async function* readTrail(query: TrailQuery): AsyncGenerator<readonly Buf
       yield lines.slice(drop);
       drop = Math.max(0, drop - lines.length);
     }
-    if (!signal.aborted) reader.noteRest();
+    if (!signal.aborted) await reader.noteRest();
   } catch (error) {
     if (error instanceof TunnelError) throw error;
     const { code } = error as NodeJS.ErrnoException;
@@ -77,18 +78,20 @@ interface Start {
   readonly place: TrailPlace;
   /** Lines to leave out. */
   readonly drop: number;
+  /** Where the lines end that were counted from the end. */
+  readonly upTo: { readonly key: string; readonly offset: number } | undefined;
 }
 
 /** Where to begin; `undefined` when there is no file. */
 async function startOf(query: TrailQuery): Promise<Start | undefined> {
   const trail = await TrailSnapshot.take(query.path);
   try {
-    const { point, drop } = await pointOf(trail, query);
+    const { point, drop, upTo } = await pointOf(trail, query);
     const taken = await trail.giveAway(point.at);
     if (taken === undefined) return undefined;
     // Another file than the one searched: that one is gone.
     const offset = taken.at === point.at ? point.offset : 0;
-    return { place: { file: taken.file, offset }, drop };
+    return { place: { file: taken.file, offset }, drop, upTo };
   } finally {
     await trail.close();
   }
@@ -97,12 +100,11 @@ async function startOf(query: TrailQuery): Promise<Start | undefined> {
 async function pointOf(
   trail: TrailSnapshot,
   { filter, last, signal }: TrailQuery,
-): Promise<{ readonly point: TrailPoint; readonly drop: number }> {
+): Promise<Omit<Start, "place"> & { readonly point: TrailPoint }> {
   const { sinceMs, untilMs } = filter;
   const from = sinceMs === -Infinity ? BEGINNING : (await searchTime(trail, sinceMs)).from;
-  if (last === undefined) return { point: from, drop: 0 };
-  const lateMs = untilMs + AUDIT_LONGEST_MS + 2 * AUDIT_DISORDER_MS;
-  const to = untilMs === Infinity ? undefined : (await searchTime(trail, lateMs)).to;
+  if (last === undefined) return { point: from, drop: 0, upTo: undefined };
+  const to = await lastPoint(trail, untilMs);
   let any = false;
   const test = (line: Buffer): boolean => {
     any = true;
@@ -112,8 +114,28 @@ async function pointOf(
     return typeof record !== "string" && filter.matches(record) && last.counts(record);
   };
   const count = Math.max(1, last.count);
-  const point = await findLastLines(trail, { count, test, from, to, signal });
-  return { point, drop: last.count === 0 && any ? 1 : 0 };
+  const point = await findLastLines(trail, { count, test, from, to: to?.point, signal });
+  return { point, drop: last.count === 0 && any ? 1 : 0, upTo: to?.upTo };
+}
+
+/** What is counted back from: the end as it is now, or a little behind `untilMs`. */
+async function lastPoint(
+  trail: TrailSnapshot,
+  untilMs: number,
+): Promise<
+  { readonly point: TrailPoint; readonly upTo: NonNullable<Start["upTo"]> } | undefined
+> {
+  const end = { at: trail.paths.length - 1, offset: Infinity };
+  const found = untilMs === Infinity
+    ? end
+    : (await searchTime(trail, untilMs + AUDIT_LAST_MS + 2 * AUDIT_DISORDER_MS)).to;
+  if (end.at === -1) return undefined;
+  const point = found.at > end.at ? end : found;
+  return await trail.with(point.at, async (file) => {
+    if (file === undefined) return undefined;
+    const offset = Math.min(point.offset, await file.size());
+    return { point: { at: point.at, offset }, upTo: { key: file.key, offset } };
+  });
 }
 
 /**

@@ -35,6 +35,8 @@ export interface TrailReaderOptions {
   readonly path: string;
   /** Absent: at the start of `path`, which may not be there yet. */
   readonly from?: TrailPlace | undefined;
+  /** Nothing from this byte of this file on is read. */
+  readonly upTo?: { readonly key: string; readonly offset: number } | undefined;
   /** `follow`: at the end more is expected, so a rotated file gets a second look before the next. */
   readonly mode: "once" | "follow";
   readonly onNote: (note: TrailNote) => void;
@@ -64,7 +66,9 @@ export class TrailReader {
   async next(): Promise<readonly Buffer[] | undefined> {
     this.#file ??= await OpenFile.open(this.#options.path);
     if (this.#file === undefined) return undefined;
-    const bytes = await this.#file.read(this.#piece, this.#offset);
+    const room = this.#room(this.#file);
+    if (room === 0) return undefined;
+    const bytes = await this.#file.read(this.#piece.subarray(0, room), this.#offset);
     if (bytes === 0) return await this.#atEnd(this.#file);
     this.#offset += bytes;
     const lines = this.#splitter.split(this.#piece.subarray(0, bytes));
@@ -74,14 +78,23 @@ export class TrailReader {
   }
 
   /** Tells of a last line without an end. To be called when no more is read. */
-  noteRest(): void {
+  async noteRest(): Promise<void> {
     if (this.#file === undefined || this.#splitter.restBytes === 0) return;
+    // It goes on behind the place where reading ends.
+    if (await this.#file.size() > this.#offset) return;
     this.#options.onNote({ kind: "torn", file: this.#file.path });
   }
 
   /** May be called twice. */
   async close(): Promise<void> {
     await this.#file?.close();
+  }
+
+  /** How many bytes may be read next. */
+  #room({ key }: OpenFile): number {
+    const { upTo } = this.#options;
+    if (upTo === undefined || upTo.key !== key) return this.#piece.length;
+    return Math.min(this.#piece.length, Math.max(0, upTo.offset - this.#offset));
   }
 
   async #atEnd(file: OpenFile): Promise<readonly Buffer[] | undefined> {
@@ -99,7 +112,7 @@ export class TrailReader {
       this.#leaving = true;
       return this.#options.mode === "follow" ? undefined : [];
     }
-    this.noteRest();
+    await this.noteRest();
     this.#splitter.reset();
     this.#leaving = false;
     this.#file = successor;

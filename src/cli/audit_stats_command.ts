@@ -15,7 +15,7 @@ import { STATS_ROWS } from "../limits.ts";
 import { type FilterFlags, filterOf } from "./audit_filter.ts";
 import { duration } from "./audit_row.ts";
 import { auditFile, AuditNotes, type AuditSourceOptions } from "./audit_source.ts";
-import { type Column, fitTable, inertText } from "./fitted_table.ts";
+import { type Column, fitTable, inertText, wrapped } from "./fitted_table.ts";
 import type { Io } from "./io.ts";
 import { outputWidth, writeOut } from "./line_output.ts";
 import { timeOf } from "./report.ts";
@@ -87,8 +87,11 @@ function textOf({ stats, unfinished, open }: Summary, io: Io): string[] {
     `${total.calls} exchange${total.calls === 1 ? "" : "s"}, ${timeOf(firstMs)} to ${
       timeOf(lastMs)
     }`,
-    [...stats.results].sort(([, a], [, b]) => b - a)
-      .map(([result, times]) => `${inertText(result)} ${times}`).join(", "),
+    ...wrapped(
+      [...stats.results].sort(([, a], [, b]) => b - a)
+        .map(([result, times]) => `${inertText(result)} ${times}`).join(", "),
+      width,
+    ),
   ];
   if (stats.lost > 0) lines.push(`LOST: ${stats.lost} records could not be written`);
   if (unfinished > 0) {
