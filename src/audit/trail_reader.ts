@@ -8,7 +8,7 @@
 
 import { Buffer } from "node:buffer";
 
-import { AUDIT_READ_BYTES, MAX_AUDIT_LINE_BYTES } from "../limits.ts";
+import { AUDIT_PROBE_BYTES, AUDIT_READ_BYTES, MAX_AUDIT_LINE_BYTES } from "../limits.ts";
 import { LineSplitter } from "./line_splitter.ts";
 import { keyAt, OpenFile, rotatedFiles } from "./trail_files.ts";
 
@@ -49,6 +49,8 @@ export class TrailReader {
   readonly #piece = Buffer.allocUnsafe(AUDIT_READ_BYTES);
   #file: OpenFile | undefined;
   #offset: number;
+  /** How much is read at once: little at first, so that the first lines are there soon. */
+  #step = AUDIT_PROBE_BYTES;
   /** The next file is there; this one was looked at once more. */
   #leaving = false;
 
@@ -71,6 +73,7 @@ export class TrailReader {
     const bytes = await this.#file.read(this.#piece.subarray(0, room), this.#offset);
     if (bytes === 0) return await this.#atEnd(this.#file);
     this.#offset += bytes;
+    this.#step = Math.min(this.#step * 2, this.#piece.length);
     const lines = this.#splitter.split(this.#piece.subarray(0, bytes));
     const count = this.#splitter.takeSkipped();
     if (count > 0) this.#options.onNote({ kind: "too_long", file: this.#file.path, count });
@@ -93,8 +96,8 @@ export class TrailReader {
   /** How many bytes may be read next. */
   #room({ key }: OpenFile): number {
     const { upTo } = this.#options;
-    if (upTo === undefined || upTo.key !== key) return this.#piece.length;
-    return Math.min(this.#piece.length, Math.max(0, upTo.offset - this.#offset));
+    if (upTo === undefined || upTo.key !== key) return this.#step;
+    return Math.min(this.#step, Math.max(0, upTo.offset - this.#offset));
   }
 
   async #atEnd(file: OpenFile): Promise<readonly Buffer[] | undefined> {
