@@ -1,8 +1,7 @@
 /**
  * The files of a trail: the one that is written, and the rotated ones beside it.
  *
- * `audit.jsonl` is rotated to `audit-20261125T083000Z-000123.jsonl`; sorted by name they are in the
- * order of time.
+ * `audit.jsonl` is rotated to `audit-20261125T083000Z-000123.jsonl`; the number at the end grows.
  *
  * @module
  */
@@ -72,22 +71,33 @@ export class OpenFile {
   #closed = false;
 }
 
-/** Paths of the rotated files of a trail, oldest first. */
+/**
+ * Paths of the rotated files of a trail, oldest first: by their numbers, since the clock that their
+ * times are from may have been set back.
+ */
 export async function rotatedFiles(path: string): Promise<string[]> {
-  const folder = dirname(path);
-  const end = extname(path);
-  const stem = `${basename(path, end)}-`;
   let names: string[];
   try {
-    names = await readdir(folder);
+    names = await readdir(dirname(path));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw error;
   }
-  return names.filter((name) =>
-    name.startsWith(stem) && name.endsWith(end) &&
-    STAMP.test(name.slice(stem.length, name.length - end.length))
-  ).sort().map((name) => join(folder, name));
+  const files = names.flatMap((name) => {
+    const number = rotatedNumber(path, name);
+    return number === undefined ? [] : [{ path: join(dirname(path), name), number }];
+  });
+  files.sort((a, b) => a.number - b.number || (a.path < b.path ? -1 : 1));
+  return files.map((file) => file.path);
+}
+
+/** The number in the name of a rotated file of the trail `path`; `undefined` for other names. */
+export function rotatedNumber(path: string, name: string): number | undefined {
+  const end = extname(path);
+  const stem = `${basename(path, end)}-`;
+  if (!name.startsWith(stem) || !name.endsWith(end)) return undefined;
+  const match = STAMP.exec(name.slice(stem.length, name.length - end.length));
+  return match === null ? undefined : Number(match[1]);
 }
 
 /** The key of whatever has this path now; `undefined` when nothing has. */
@@ -169,4 +179,4 @@ function keyOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): st
   return `${dev}:${ino}`;
 }
 
-const STAMP = /^\d{8}T\d{6}Z-\d+$/;
+const STAMP = /^\d{8}T\d{6}Z-(\d{1,15})$/;

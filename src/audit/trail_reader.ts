@@ -7,10 +7,11 @@
  */
 
 import { Buffer } from "node:buffer";
+import { basename } from "node:path";
 
 import { AUDIT_PROBE_BYTES, AUDIT_READ_BYTES, MAX_AUDIT_LINE_BYTES } from "../limits.ts";
 import { LineSplitter } from "./line_splitter.ts";
-import { keyAt, OpenFile, rotatedFiles } from "./trail_files.ts";
+import { keyAt, OpenFile, rotatedFiles, rotatedNumber } from "./trail_files.ts";
 
 /** Where to begin: at a byte that begins a line. The reader closes the file. */
 export interface TrailPlace {
@@ -142,7 +143,9 @@ export class TrailReader {
     }
     // Opened before the others are listed: what is rotated meanwhile is listed.
     const active = await OpenFile.open(path);
-    for (const next of (await rotatedFiles(path)).filter((one) => one > file.path)) {
+    const own = rotatedNumber(path, basename(file.path)) ?? Infinity;
+    for (const next of await rotatedFiles(path)) {
+      if ((rotatedNumber(path, basename(next)) ?? 0) <= own) continue;
       const opened = await OpenFile.open(next);
       if (opened === undefined) continue;
       await active?.close();

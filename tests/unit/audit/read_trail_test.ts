@@ -47,6 +47,16 @@ test("the lines of all files come in order, the written file last", async () => 
   assert.deepEqual(notes, []);
 });
 
+test("rotated files are in the order of their numbers, also when the clock was set back", async () => {
+  trail.write([textOfLines(numbered(4, 6))]);
+  const rotated = (stamp: string, from: number) =>
+    writeFileSync(`${trail.folder}/audit-${stamp}.jsonl`, textOfLines(numbered(from, from + 2)));
+  rotated("20261125T093000Z-000009", 0);
+  rotated("20261125T083000Z-000010", 2);
+
+  assert.deepEqual((await linesOf(trail.path)).lines, numbered(0, 6));
+});
+
 test("a rotated file that is named is read alone", async () => {
   trail.write([textOfLines(numbered(0, 3)), textOfLines(numbered(3, 5))]);
 
