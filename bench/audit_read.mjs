@@ -39,6 +39,7 @@ const program = fileURLToPath(new URL("../dist/src/main.js", import.meta.url));
 const START_MS = Date.UTC(2026, 10, 24);
 const DAY_MS = 86_400_000;
 
+const loadBefore = loadavg();
 const folder = mkdtempSync(join(tmpdir(), "mcptun-bench-"));
 try {
   const file = join(folder, "audit.jsonl");
@@ -55,17 +56,32 @@ try {
     ["--until, in the middle", ["audit", "tail", "--until", at(0.5)]],
     ["-n 50 of a user", ["audit", "tail", "-n", "50", "--user", "user7"]],
   ];
-  const results = [];
-  for (const [name, argv] of cases) {
-    const asked = argv[0] === "audit" ? [...argv, "--file", file] : argv;
-    const times = { cold: [], warm: [] };
-    for (let round = 0; round < rounds; round++) {
+  // Round by round, so that each case has a start of the bare program seconds away from it: on a
+  // shared machine both swing together, and the difference says more than either.
+  const samples = cases.map(() => ({ cold: [], warm: [], overStart: [] }));
+  for (let round = 0; round < rounds; round++) {
+    let startMs = 0;
+    for (const [index, [, argv]] of cases.entries()) {
+      const asked = argv[0] === "audit" ? [...argv, "--file", file] : argv;
       forget(file);
-      times.cold.push(await firstByte(asked));
-      times.warm.push(await firstByte(asked));
+      const coldMs = await firstByte(asked);
+      const warmMs = await firstByte(asked);
+      if (index === 0) startMs = warmMs;
+      samples[index].cold.push(coldMs);
+      samples[index].warm.push(warmMs);
+      samples[index].overStart.push(coldMs - startMs);
     }
-    results.push({ what: name, coldMs: median(times.cold), warmMs: median(times.warm) });
   }
+  const results = cases.map(([what], index) => {
+    const { cold, warm, overStart } = samples[index];
+    return {
+      what,
+      coldMs: median(cold),
+      coldRange: `${Math.round(Math.min(...cold))}–${Math.round(Math.max(...cold))}`,
+      warmMs: median(warm),
+      coldOverStartMs: median(overStart),
+    };
+  });
   console.table(results);
   const whole = values.quick ? undefined : wholeStats(file);
   if (whole !== undefined) console.log("stats over everything:", whole);
@@ -173,9 +189,10 @@ function save(found) {
     node: process.versions.node,
     cpu: cpus()[0]?.model,
     cpus: cpus().length,
-    load: loadavg(),
+    load: { before: loadBefore, after: loadavg() },
     rounds,
-    note: "median of the rounds, whole program from its start to its first byte of output",
+    note: "median of the rounds, whole program from its start to its first byte of output; " +
+      "coldOverStartMs is the difference to --version of the same round",
   };
   writeFileSync(target, `${JSON.stringify({ ...about, ...found }, null, 2)}\n`);
   console.log(`written to ${target}`);
