@@ -32,6 +32,7 @@ export const ERROR_TABLE = {
   FILE_EXISTS: { retry: false, exit: 1, sentence: "The file exists already" },
   ADDRESS_IN_USE: { retry: false, exit: 1, sentence: "The address is in use" },
   NO_EDGE: { retry: false, exit: 1, sentence: "No edge answers" },
+  AUDIT_UNREADABLE: { retry: false, exit: 2, sentence: "The audit trail cannot be read" },
   INTERNAL: { retry: true, exit: 1, http: 500, quic: 0x01, sentence: "Internal error" },
   // Tunnel connections.
   CONNECTION_CLOSED: { retry: true, exit: 1, quic: 0x00, sentence: "The connection is closed" },

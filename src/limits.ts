@@ -402,6 +402,40 @@ export const READY_PROBES = 8;
 /** Time between two looks of `mcptun status --watch`, ms, when none is given. */
 export const WATCH_MS = 2_000;
 
+// --- Reading the audit trail (src/audit, src/cli) ---
+
+/** Piece of a trail that is read at once, bytes: its lines are parsed in 10 ms. */
+export const AUDIT_READ_BYTES = MIB;
+/** Piece that one step of a search by time looks at, bytes: about a hundred lines. */
+export const AUDIT_PROBE_BYTES = 64 * KIB;
+/**
+ * How far lines may be out of order, ms, by the end of what they tell of: a clock that is set back
+ * by more than this while the edge runs can hide lines from `--since`.
+ */
+export const AUDIT_DISORDER_MS = 10_000;
+/**
+ * How long after `--until` lines are still looked at, ms: an exchange stands where it ended. One that
+ * began before `--until` and went on for more than a day is not found by it.
+ */
+export const AUDIT_LONGEST_MS = 24 * 60 * 60 * 1_000;
+/** The same with `-n`, which counts back from there, ms. */
+export const AUDIT_LAST_MS = 60_000;
+/** Pause between two looks of `audit tail -f` at the end of the trail, ms. */
+export const AUDIT_FOLLOW_MS = 250;
+/** Lines that `audit tail -n` may ask for. */
+export const MAX_TAIL_LINES = 1_000_000;
+/** Longest `--where`, characters, and parentheses and "not" inside one another. */
+export const MAX_WHERE_CHARS = 4_096;
+export const MAX_WHERE_DEPTH = 64;
+/** Intents that wait for their exchange: more than an edge's streams, so only a broken trail has more. */
+export const MAX_OPEN_INTENTS = 20_000;
+/** Tunnels, users and tools that `audit stats` tells apart, each; the rest is counted together. */
+export const MAX_STATS_KEYS = 5_000;
+/** Rows of one table of `audit stats`; all are in its JSON. */
+export const STATS_ROWS = 20;
+/** Kinds of changes that `policy replay` tells apart; the rest is counted together. */
+export const MAX_REPLAY_CHANGES = 10_000;
+
 // --- Doctor (src/doctor) ---
 
 /** Time one question of the doctor may take unless it is told otherwise, ms. */

@@ -26,24 +26,35 @@ export function rotatedPath(path: string, number: number, wallMs: number): strin
   return join(dirname(path), `${stem}-${time}-${String(number).padStart(6, "0")}${extension}`);
 }
 
-/** The rotated files beside `path`, oldest first. Rejects as `readdir` does. */
+/** The rotated files beside `path`, oldest first: by number, since clocks are set back. Rejects as `readdir` does. */
 export async function rotatedFiles(path: string): Promise<RotatedFile[]> {
-  const { stem, extension } = partsOf(path);
   const found: RotatedFile[] = [];
   for (const name of await readdir(dirname(path))) {
-    if (!name.startsWith(`${stem}-`) || !name.endsWith(extension)) continue;
-    const middle = name.slice(stem.length + 1, name.length - extension.length);
-    const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-(\d{6,15})$/.exec(middle);
-    if (match === null) continue;
-    const [year, month, day, hour, minute, second, number] = match.slice(1).map(Number);
-    const rotatedMs = Date.UTC(year!, month! - 1, day!, hour!, minute!, second!);
-    found.push({ path: join(dirname(path), name), number: number!, rotatedMs });
+    const parts = rotatedParts(path, name);
+    if (parts !== undefined) found.push({ path: join(dirname(path), name), ...parts });
   }
   found.sort((a, b) => a.number - b.number || (a.path < b.path ? -1 : 1));
   return found.slice(-AUDIT_FILES);
+}
+
+/** The number in the name of a rotated file of the trail `path`; `undefined` for other names. */
+export function rotatedNumber(path: string, name: string): number | undefined {
+  return rotatedParts(path, name)?.number;
+}
+
+function rotatedParts(path: string, name: string): Omit<RotatedFile, "path"> | undefined {
+  const { stem, extension } = partsOf(path);
+  if (!name.startsWith(`${stem}-`) || !name.endsWith(extension)) return undefined;
+  const match = STAMP.exec(name.slice(stem.length + 1, name.length - extension.length));
+  if (match === null) return undefined;
+  const [year, month, day, hour, minute, second, number] = match.slice(1).map(Number);
+  const rotatedMs = Date.UTC(year!, month! - 1, day!, hour!, minute!, second!);
+  return { number: number!, rotatedMs };
 }
 
 function partsOf(path: string): { readonly stem: string; readonly extension: string } {
   const extension = extname(path);
   return { stem: basename(path, extension), extension };
 }
+
+const STAMP = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-(\d{6,15})$/;

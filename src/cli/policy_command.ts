@@ -180,7 +180,7 @@ function configWarnings({ io, file, config: loaded }: {
 }
 
 /** The layers that the edge would ask, or why it would ask none. */
-function layersFor({ tunnel, loaded, config }: {
+export function layersFor({ tunnel, loaded, config }: {
   readonly tunnel: string;
   readonly loaded: LoadedPolicy;
   readonly config: LoadedConfig | undefined;

@@ -9,7 +9,7 @@
 
 import { Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 
-import { auditCommand } from "./audit_program.ts";
+import { auditCommand, auditFileOption } from "./audit_program.ts";
 import { runConfigCheck } from "./config_command.ts";
 import { refuseSecretArguments } from "./credential_source.ts";
 import { examples } from "./help_text.ts";
@@ -71,7 +71,7 @@ function makeProgram(io: Io, outcome: Outcome): Command {
   program.addCommand(statusCommand(io));
   program.addCommand(tokenCommand(io));
   program.addCommand(configCommand(io));
-  program.addCommand(policyCommand(io));
+  program.addCommand(policyCommand(io, outcome));
   program.addCommand(auditCommand(io, outcome));
   program.addCommand(doctorCommand(io, outcome));
   for (const command of allCommands(program as Command)) {
@@ -247,7 +247,7 @@ function doctorCommand(io: Io, outcome: Outcome): Command {
     }) as unknown as Command;
 }
 
-function policyCommand(io: Io): Command {
+function policyCommand(io: Io, outcome: Outcome): Command {
   const config = () =>
     new Option("--config <file>", "judge by the tunnels' own rules of this configuration too");
   const check = new Command("check")
@@ -287,10 +287,30 @@ function policyCommand(io: Io): Command {
       ),
     )
     .action((file, options) => runPolicyExplain(io, file, options));
+  const replay = new Command("replay")
+    .description("Say which decisions of the audit trail a policy file would change")
+    .argument("<file>", "the policy file, such as user.toml")
+    .option("--since <time>", "calls made then or later: 24h ago, or 2026-11-23T10:00 (UTC)", "24h")
+    .option("--until <time>", "calls made before that")
+    .addOption(auditFileOption())
+    .addOption(config())
+    .option("--json", "print one line of JSON instead of text")
+    .addHelpText(
+      "after",
+      examples(
+        "mcptun policy replay user.toml --since 24h --config mcptun.toml",
+        "mcptun policy replay user.toml --since 7d --file audit.jsonl --json",
+      ),
+    )
+    .action(async (file, options) => {
+      const { runPolicyReplay } = await import("./policy_replay_command.ts");
+      outcome.exitCode = await runPolicyReplay(io, file, options);
+    });
   return new Command("policy")
     .description("Work on the rules of who may use what")
     .addCommand(check as unknown as Command)
     .addCommand(explain as unknown as Command)
+    .addCommand(replay as unknown as Command)
     .addHelpText("after", examples("mcptun policy check user.toml")) as unknown as Command;
 }
 

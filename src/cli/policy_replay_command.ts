@@ -1,0 +1,144 @@
+/** `mcptun policy replay`: what a policy file would change about the calls that were made. @module */
+
+import { PolicyReplay, type ReplayChange } from "../audit/policy_replay.ts";
+import { readTrail } from "../audit/read_trail.ts";
+import { readWanted } from "../audit/record_filter.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { loadPolicy } from "../config/policy_file.ts";
+import { TunnelError } from "../errors.ts";
+import { filterOf } from "./audit_filter.ts";
+import { auditFile, AuditNotes, type AuditSourceOptions } from "./audit_source.ts";
+import { type Column, fitTable, inertText, wrapped } from "./fitted_table.ts";
+import type { Io } from "./io.ts";
+import { loadFor } from "./key_option.ts";
+import { outputWidth, writeOut } from "./line_output.ts";
+import { layersFor } from "./policy_command.ts";
+import { timeOf } from "./report.ts";
+
+/** What `policy replay` is told. */
+export interface PolicyReplayOptions extends AuditSourceOptions {
+  readonly since?: string | undefined;
+  readonly until?: string | undefined;
+  readonly json?: true | undefined;
+}
+
+/**
+ * Prints the decisions that would change.
+ *
+ * @returns The exit code: 0 none would change, 1 some would.
+ * @throws {TunnelError} With exit code 2: `CONFIG_INVALID`, `AUDIT_UNREADABLE`, `USAGE`
+ */
+export async function runPolicyReplay(
+  io: Io,
+  file: string,
+  options: PolicyReplayOptions,
+  clock: Clock = systemClock,
+): Promise<0 | 1> {
+  const { since, until } = options;
+  const { filter } = filterOf({ since, until }, clock.wallNow());
+  const loaded = loadPolicy({ file, cwd: io.cwd });
+  // A trail that is named needs no configuration; one that is there is not read by surprise.
+  const isAlone = options.file !== undefined && options.config === undefined;
+  const found = isAlone ? undefined : loadFor(io, options.config, []);
+  const path = auditFile(io, options, found);
+  const config = found?.file === undefined ? undefined : found;
+  const notes = new AuditNotes(io);
+  const replay = new PolicyReplay({
+    layersOf: (tunnel) => {
+      const layers = layersFor({ tunnel, loaded, config });
+      return typeof layers === "string" ? undefined : layers;
+    },
+    replaces: new Set(config === undefined ? ["user"] : ["tunnel", "user"]),
+  });
+  const batches = readTrail({
+    path,
+    filter,
+    mode: "once",
+    clock,
+    signal: io.signal,
+    onNote: notes.onNote,
+  });
+  for await (const lines of batches) {
+    for (const line of lines) {
+      const record = readWanted(line, filter);
+      if (record === "not_wanted") continue;
+      if (typeof record === "string") notes.count(record);
+      else if (record.type === "exchange" && filter.matches(record)) replay.add(record);
+    }
+  }
+  if (io.signal.aborted) {
+    // Half an answer must not pass for "nothing would change".
+    throw new TunnelError("AUDIT_UNREADABLE", "Interrupted before the end of the audit trail");
+  }
+  notes.flush();
+  const layers = config === undefined ? "user" : "tunnel and user";
+  const text = options.json === true
+    ? `${JSON.stringify(jsonOf(replay, { file, layers }))}\n`
+    : textOf(replay, { file, layers, width: outputWidth(io) }).map((line) => `${line}\n`).join("");
+  await writeOut(io, text);
+  return replay.changed === 0 ? 0 : 1;
+}
+
+interface Facts {
+  readonly file: string;
+  /** Which layers were judged. */
+  readonly layers: "user" | "tunnel and user";
+}
+
+function textOf(
+  replay: PolicyReplay,
+  { file, layers, width }: Facts & { readonly width: number },
+): string[] {
+  const { judged, changed, skipped, changes, otherChanges } = replay;
+  const lines = [
+    `${changed} of ${judged} recorded decisions would change with ${inertText(file)}`,
+  ];
+  if (changes.length > 0) {
+    const { head, rows } = fitTable(COLUMNS, changes, width);
+    lines.push("", head, ...rows);
+  }
+  if (otherChanges > 0) lines.push(`and ${otherChanges} more, of further users or targets`);
+  const left = [
+    [skipped.tunnel, "of tunnels that are not aware in the configuration"],
+    [skipped.cut, "whose record does not hold the whole name, or all groups or messages"],
+  ] as const;
+  const skips = left.filter(([count]) => count > 0)
+    .map(([count, what]) => `Not judged: ${count} ${what}`);
+  if (layers === "user") {
+    skips.push(
+      "Only the user layer is judged: the tunnels' own rules are in the configuration " +
+        "(add --config mcptun.toml)",
+    );
+  }
+  if (skips.length > 0) lines.push("", ...skips.flatMap((text) => wrapped(text, width)));
+  return lines;
+}
+
+const COLUMNS: readonly Column<ReplayChange>[] = [
+  { title: "WOULD BE", cell: ({ to }) => to === "deny" ? "DENIED" : "allowed" },
+  { title: "CALLS", cell: ({ count }) => String(count), align: "right" },
+  { title: "USER", cell: ({ user }) => inertText(user), minWidth: 6 },
+  { title: "TUNNEL", cell: ({ tunnel }) => inertText(tunnel), minWidth: 6 },
+  { title: "TARGET", cell: ({ kind, name }) => inertText(`${kind} ${name}`), minWidth: 14 },
+  { title: "FIRST", cell: ({ firstMs }) => timeOf(firstMs), dispensable: 2 },
+  { title: "LAST", cell: ({ lastMs }) => timeOf(lastMs), dispensable: 1 },
+  { title: "BECAUSE", cell: ({ because }) => inertText(because), minWidth: 14 },
+  { title: "WAS", cell: ({ was }) => inertText(was), dispensable: 3, minWidth: 14 },
+];
+
+function jsonOf(replay: PolicyReplay, { file, layers }: Facts): unknown {
+  const { judged, changed, skipped, otherChanges } = replay;
+  return {
+    file,
+    layers: layers === "user" ? ["user"] : ["tunnel", "user"],
+    judged,
+    changed,
+    skipped,
+    changes: replay.changes.map(({ firstMs, lastMs, ...change }) => ({
+      ...change,
+      first: new Date(firstMs).toISOString(),
+      last: new Date(lastMs).toISOString(),
+    })),
+    other_changes: otherChanges,
+  };
+}

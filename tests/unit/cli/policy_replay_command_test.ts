@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+
+import {
+  deniedLine,
+  recordLine,
+  textOfLines,
+  toolLine,
+  TRAIL_MS,
+} from "../../support/audit_lines.ts";
+import { runIn } from "../../support/run_cli.ts";
+import { TrailFolder } from "../../support/trail_folder.ts";
+
+const trail = new TrailFolder();
+after(() => trail.close());
+
+const at = (seconds: number) => TRAIL_MS + seconds * 1_000;
+const write = (name: string, text: string) => writeFileSync(join(trail.folder, name), text);
+const LINES = [
+  toolLine("read_file", { time: at(1) }),
+  toolLine("write_file", { time: at(2) }),
+  toolLine("write_file", { time: at(70) }),
+  deniedLine("shell_exec", { time: at(3) }),
+  deniedLine("delete_file", {
+    time: at(4),
+    layer: "user",
+    reason: "not_in_allow_list",
+    rule: undefined,
+    rule_at: undefined,
+  }),
+  // By a group alone, and in a batch.
+  toolLine("read_a", {
+    time: at(5),
+    user: "bob",
+    groups: ["ops"],
+    batch: [
+      { method: "tools/call", kind: "tool", name: "restart", decision: "allow", layer: "user" },
+    ],
+  }),
+  // Nothing that a rule decides about.
+  toolLine("t1", { time: at(6), kind: "task", decision: "deny", layer: "ownership", reason: "x" }),
+  recordLine({ time: at(7), tunnel: "code-server", status: 401, result: "refused" }),
+  recordLine({ time: at(8), tunnel: "plain", user: "alice", http_method: "GET", result: "ok" }),
+  toolLine(`${"n".repeat(1_023)}…`, { time: at(9) }),
+  toolLine("read_x", { time: at(10), tunnel: "gone" }),
+];
+trail.write([textOfLines(LINES)]);
+write(
+  "same.toml",
+  `[[policy]]
+users = ["alice"]
+allow_tools = ["read_*", "write_file"]
+[[policy]]
+groups = ["ops"]
+allow_tools = ["read_*", "restart"]
+`,
+);
+write(
+  "other.toml",
+  `[[policy]]
+users = ["alice"]
+allow_tools = ["read_*", "delete_file", "shell_exec"]
+[[policy]]
+groups = ["ops"]
+allow_tools = ["read_*"]
+`,
+);
+write(
+  "methods.toml",
+  `[[policy]]
+users = ["*"]
+allow_tools = ["read_*", "write_file", "restart"]
+deny_methods = ["tools/call"]
+`,
+);
+write(
+  "mcptun.toml",
+  `[[tunnel]]
+name = "code-server"
+mode = "aware"
+auth = "edge"
+allow_tools = ["*"]
+`,
+);
+
+const replay = (file: string, ...more: readonly string[]) =>
+  runIn(trail.folder, [
+    ...["policy", "replay", file, "--since", "2026-11-25", "--file", "audit.jsonl"],
+    ...more,
+  ]);
+
+test("a policy that decides alike exits 0", async () => {
+  const { code, stdout, stderr } = await replay("same.toml");
+
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+  assert.equal(
+    stdout,
+    `0 of 9 recorded decisions would change with same.toml
+
+Not judged: 1 whose record does not hold the whole name, or all groups or messages
+Only the user layer is judged: the tunnels' own rules are in the configuration (add --config mcptun.toml)
+`,
+  );
+});
+
+test("what would change is grouped, new denials first, and exits 1", async () => {
+  const { code, stdout } = await replay("other.toml");
+
+  assert.equal(code, 1);
+  const [head, , titles, ...rows] = stdout.split("\n");
+  assert.equal(head, "4 of 9 recorded decisions would change with other.toml");
+  assert.match(titles!, /^WOULD BE +CALLS +USER +TUNNEL +TARGET +FIRST +LAST +BECAUSE +WAS$/);
+  assert.match(
+    rows[0]!,
+    /^DENIED +2 +alice +code-server +tool write_file +2026-11-25 08:30 UTC +2026-11-25 08:31 UTC +user: no pattern of the allow list matches +user: allow_tools "read_\*" \(user\.toml:3:16\)$/,
+  );
+  assert.match(rows[1]!, /^DENIED +1 +bob +code-server +tool restart /);
+  assert.match(
+    rows[2]!,
+    /^allowed +1 +alice +code-server +tool delete_file .* user: allow_tools "delete_file" \(other\.toml:3:26\) +user: not in allow list$/,
+  );
+  assert.equal(rows[3], "");
+});
+
+test("with a configuration the tunnels' rules are judged too", async () => {
+  const { code, stdout } = await replay("other.toml", "--config", "mcptun.toml", "--json");
+
+  assert.equal(code, 1);
+  const found = JSON.parse(stdout);
+  const short = found.changes.map((
+    { to, user, name, count }: Readonly<Record<string, unknown>>,
+  ) => [to, user, name, count]);
+  assert.deepEqual(short, [
+    ["deny", "alice", "write_file", 2],
+    ["deny", "bob", "restart", 1],
+    // The tunnel had denied it, and its rules in the configuration do not.
+    ["allow", "alice", "shell_exec", 1],
+    ["allow", "alice", "delete_file", 1],
+  ]);
+  assert.deepEqual(found.layers, ["tunnel", "user"]);
+  assert.deepEqual(found.skipped, { undecided: 2, tunnel: 1, cut: 1 });
+  assert.equal(found.changes[0].first, "2026-11-25T08:30:02.000Z");
+  assert.equal(found.changes[0].last, "2026-11-25T08:31:10.000Z");
+});
+
+test("a method that is denied denies what it names", async () => {
+  const { code, stdout } = await replay("methods.toml", "--json");
+
+  assert.equal(code, 1);
+  const { changes } = JSON.parse(stdout);
+  assert.ok(changes.length > 0);
+  for (const { to, because } of changes) {
+    assert.equal(to, "deny");
+    assert.match(because, /^user: deny_methods "tools\/call"/);
+  }
+});
+
+test("what cannot be read exits 2", async () => {
+  write("bad.toml", "[[policy]]\nalow_tools = 1\n");
+  const none = ["policy", "replay", "same.toml", "--file", "nothing.jsonl"];
+  const results = [
+    await replay("bad.toml"),
+    await replay("absent.toml"),
+    await replay("same.toml", "--config", "absent.toml"),
+    await replay("same.toml", "--since", "never"),
+    await runIn(trail.folder, none),
+  ];
+
+  for (const { code, stdout } of results) {
+    assert.deepEqual({ code, stdout }, { code: 2, stdout: "" });
+  }
+  assert.equal(results.length, 5);
+});
