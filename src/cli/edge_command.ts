@@ -121,6 +121,9 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       signal,
     });
     if (logConfig.format === "text") printFacts(io, running, loaded);
+    if (trail === undefined && loaded.config.tunnels.some(({ mode }) => mode === "aware")) {
+      log.warn("Nothing is on record of what clients do on aware tunnels: set audit.file");
+    }
     await warnOfNobody(state, loaded, clock, log);
     await aborted(io.signal);
     log.info("Edge is stopping", { drainMs: loaded.config.edge.drainMs });
