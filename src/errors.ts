@@ -26,6 +26,7 @@ export const ERROR_TABLE = {
   // Usage and configuration.
   USAGE: { retry: false, exit: 2, sentence: "Wrong usage" },
   CONFIG_INVALID: { retry: false, exit: 2, sentence: "The configuration is not valid" },
+  POLICY_PROBLEMS: { retry: false, exit: 1, sentence: "The policy file has problems" },
   CREDENTIAL_INVALID: { retry: false, exit: 2, sentence: "The credential is not valid" },
   STATE_UNUSABLE: { retry: false, exit: 1, sentence: "The state directory is not usable" },
   FILE_EXISTS: { retry: false, exit: 1, sentence: "The file exists already" },

@@ -139,6 +139,14 @@ export const ENDED_PROOF_GRACE_MS = 60 * 60 * 1_000;
 /** How often exchanges in flight are asked whether their proof has ended, ms. */
 export const PROOF_CHECK_MS = 60 * 1_000;
 
+// --- Aware tunnels (src/edge) ---
+
+/** Sessions, tasks and events whose owner an edge remembers: about 20 MiB when full. */
+export const MAX_OWNED_IDS = 100_000;
+/** Of these, one owner's. More push out that owner's oldest. */
+export const MAX_OWNED_IDS_EACH = 4_096;
+/** How long one that nobody uses is remembered, ms: a day, for streams that are silent at night. */
+export const OWNED_ID_MS = 24 * 60 * 60 * 1_000;
 /** Longest token read, characters: common issuers stay below 4 KiB, and `max_header_bytes` is 16 KiB. */
 export const MAX_TOKEN_CHARS = 16 * KIB;
 /** How far an issuer's clock may be from ours, seconds: unsynchronized servers are within it. */
@@ -163,6 +171,11 @@ export const MAX_CACHED_TOKENS = 4_096;
 export const CACHED_TOKEN_MS = 60 * 1_000;
 /** Client certificates remembered: reading one takes 1 ms. */
 export const MAX_CACHED_CERTIFICATES = 1_024;
+
+/** Largest JSON answer and largest event that is judged, bytes: a base64 resource of 48 MiB. */
+export const MAX_ANSWER_MESSAGE_BYTES = 64 * MIB;
+/** Bodies that aware tunnels hold at once, in all, bytes. More are refused with 503. */
+export const MAX_HELD_BYTES = 512 * MIB;
 
 // --- Wire protocol (src/wire) ---
 
@@ -203,6 +216,29 @@ export const CLOCK_WARNING_MS = 60_000;
 /** Heartbeats without an answer after which the control stream counts as dead. */
 export const MAX_MISSED_HEARTBEATS = 3;
 
+// --- Policy (src/policy, src/config) ---
+
+/** Longest pattern, characters. Matching takes pattern times target, see `MAX_TARGET_CHARS`. */
+export const MAX_PATTERN_CHARS = 512;
+/** All alternatives of one pattern with its braces written out, characters: bounds its time. */
+export const MAX_PATTERN_EXPANDED_CHARS = 2_048;
+/** Alternatives that the braces of one pattern come to: each is tried in turn. */
+export const MAX_PATTERN_ALTERNATIVES = 64;
+/** `*` in one pattern: more is hard to read, and time grows with them. */
+export const MAX_PATTERN_STARS = 16;
+/** Longest tool, prompt or method name or resource URI that is judged, characters: longer is denied. */
+export const MAX_TARGET_CHARS = 4_096;
+/** Patterns in one list of a tunnel or a policy: what a person can still read. */
+export const MAX_LIST_PATTERNS = 1_000;
+/** Largest policy file, bytes: 20,000 policies of 20 patterns each. */
+export const MAX_POLICY_FILE_BYTES = 16 * MIB;
+/** Policies in one file. */
+export const MAX_POLICIES = 20_000;
+/** Tests in one policy file. */
+export const MAX_POLICY_TESTS = 20_000;
+/** Principals whose matching policies are kept compiled, per tunnel: the busiest stay. */
+export const MAX_CACHED_PRINCIPALS = 1_024;
+
 // --- Sample server (src/sample) ---
 
 /** Legacy sessions the sample server keeps; one more ends the one unused for longest. */
@@ -235,6 +271,8 @@ export const LINGER_MS = 2_000;
 export const CLIENT_KEEP_ALIVE_MS = 75_000;
 /** Sockets above `max_connections` that are answered with 503 before more are dropped. */
 export const SPARE_CLIENT_SOCKETS = 64;
+/** Requests that a client may send on a connection before the answer to the one it waits for. */
+export const MAX_PIPELINED_REQUESTS = 32;
 /** Buffer of one client socket before a slow reader holds its exchange back, bytes. */
 export const CLIENT_SOCKET_BUFFER_BYTES = 64 * KIB;
 /** Request bytes the rift collects within one turn before it calls the upstream. */
@@ -268,8 +306,8 @@ export const MAX_UPSTREAM_CONNECTIONS = MAX_STREAMS;
 
 // --- Configuration (src/cli) ---
 
-/** How often a running edge looks whether its configuration or a certificate changed, ms. */
-export const CONFIG_POLL_MS = 1_000;
+/** How often a running edge looks whether its configuration, policy or a certificate changed, ms: in force within a second. */
+export const CONFIG_POLL_MS = 500;
 
 // --- Admin listener (src/admin, src/cli) ---
 
@@ -277,6 +315,29 @@ export const CONFIG_POLL_MS = 1_000;
 export const ADMIN_TIMEOUT_MS = 5_000;
 /** Largest answer a command reads, bytes: thousands of tunnels and rifts. */
 export const ADMIN_REPLY_BYTES = 16 * MIB;
+
+// --- MCP messages (src/mcp) ---
+
+/** Objects and arrays inside one another in a message: real schemas stay below 30, and no peer's parser runs out of stack at 64. */
+export const MAX_JSON_DEPTH = 64;
+/** Member names, and elements that are kept, in one request: 4 MiB of real arguments have fewer. */
+export const MAX_REQUEST_MEMBERS = 65_536;
+/** The same in one message of a server: 10,000 tools with 100 members in each schema. */
+export const MAX_ANSWER_MEMBERS = 1_048_576;
+/** Members of one object of the protocol itself, such as `params` and `_meta`: the largest has 17 of its own. */
+export const MAX_PROTOCOL_MEMBERS = 256;
+/** Member names of one object that are compared one by one; above it a set is faster. */
+export const MAX_COMPARED_NAMES = 16;
+/** Things one message may name, each of which is judged: resources of one subscription. */
+export const MAX_TARGETS = 1_024;
+/** Longest tool name, prompt name, task id or resource URI, characters: the modern era has it in a header, whose section is shorter. */
+export const MAX_NAMED_CHARS = 16_384;
+/** Longest JSON text of a request id, bytes: ids are echoed and remembered. */
+export const MAX_RPC_ID_BYTES = 512;
+/** Elements of one JSON-RPC batch. */
+export const MAX_BATCH_ELEMENTS = 100;
+/** Longest `Mcp-Session-Id` and `Last-Event-ID`, characters: common ids have 36. */
+export const MAX_SESSION_ID_CHARS = 1_024;
 /** Connections one admin listener holds; more are closed at once. A scraper and a few people need 3. */
 export const ADMIN_MAX_CONNECTIONS = 32;
 /** Largest request head an admin listener reads, bytes: a token and what common clients add. */

@@ -31,10 +31,23 @@ export async function startTunnel(context, upstream, runtime, flags = {}) {
 
   const base = (role) => commandOf(context, runtime, flags[role] ?? []);
   const [issuer, ...issuerArgs] = base("token");
-  const issue = ["token", "issue", "--config", config, "--rift", "bench", "--tunnels", "json,work"];
+  const issue = [
+    "token",
+    "issue",
+    "--config",
+    config,
+    "--rift",
+    "bench",
+    "--tunnels",
+    "json,work,aware",
+  ];
   await run(issuer, [...issuerArgs, ...issue, "--ttl", "1d", "--out", token], {
     cwd: context.rootDir,
   });
+
+  const user = ["token", "issue", "--config", config, "--user", "bench", "--ttl", "1d"];
+  const { stdout } = await run(issuer, [...issuerArgs, ...user], { cwd: context.rootDir });
+  const authorization = `Bearer ${stdout.trim()}`;
 
   const start = (role, args) => {
     const [command, ...first] = base(role);
@@ -60,6 +73,8 @@ export async function startTunnel(context, upstream, runtime, flags = {}) {
     return {
       json,
       work,
+      aware: `http://127.0.0.1:${publicPort}/aware/mcp`,
+      authorization,
       watched: [{ role: "edge", pid: edge.pid }, { role: "rift", pid: rift.pid }],
       // How many tunnel connections there have been, by the edge's own log: one, when nothing went wrong.
       connections: () => readFileSync(edge.logFile, "utf8").split("Rift connected").length - 1,
@@ -109,6 +124,17 @@ protocol = "mcp"
 [[tunnel]]
 name = "work"
 protocol = "http"
+
+[[tunnel]]
+name = "aware"
+mode = "aware"
+allow_tools = ["search", "read_*", "list_files"]
+deny_tools = ["execute_command"]
+
+[[rift.expose]]
+tunnel = "aware"
+upstream = "http://127.0.0.1:${upstream.jsonPort}/mcp"
+protocol = "mcp"
 
 [[rift.expose]]
 tunnel = "json"

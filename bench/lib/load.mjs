@@ -32,25 +32,27 @@ export function loadTool() {
  * @returns requests, seconds, rate per second, latencies in ms, failures (socket errors, timeouts
  *   and answers that are not 2xx).
  */
-export function timedLoad({ tool, url, inFlight, seconds }) {
+export function timedLoad({ tool, url, inFlight, seconds, authorization }) {
   return tool.startsWith("wrk")
-    ? wrk(url, inFlight, seconds)
-    : cannon(url, inFlight, ["-d", String(seconds)], seconds);
+    ? wrk({ url, inFlight, seconds, authorization })
+    : cannon({ url, inFlight, limit: ["-d", String(seconds)], seconds, authorization });
 }
 
 /** Posts exactly `amount` small requests. autocannon always: wrk cannot count. */
 export function countedLoad({ url, inFlight, amount, timeLimitS }) {
-  return cannon(url, inFlight, ["-a", String(amount)], timeLimitS);
+  return cannon({ url, inFlight, limit: ["-a", String(amount)], seconds: timeLimitS });
 }
 
-async function wrk(url, inFlight, seconds) {
+async function wrk({ url, inFlight, seconds, authorization }) {
   const args = ["-t1", `-c${inFlight}`, `-d${seconds}s`, "--timeout", "10s", "-s", lua, url];
   const { stdout } = await run("wrk", args, {
     timeout: (seconds + 30) * 1_000,
     env: {
       ...process.env,
       BENCH_BODY: requestBody,
-      BENCH_HEADERS: Object.entries(requestHeaders).map((pair) => pair.join("=")).join("\n"),
+      BENCH_HEADERS: Object.entries(headersWith(authorization)).map((pair) => pair.join("=")).join(
+        "\n",
+      ),
     },
   });
   const line = stdout.split("\n").find((text) => text.startsWith("{"));
@@ -67,8 +69,14 @@ async function wrk(url, inFlight, seconds) {
   };
 }
 
-async function cannon(url, inFlight, limit, seconds) {
-  const headers = Object.entries(requestHeaders).flatMap((pair) => ["-H", pair.join("=")]);
+function headersWith(authorization) {
+  return authorization === undefined ? requestHeaders : { ...requestHeaders, authorization };
+}
+
+async function cannon({ url, inFlight, limit, seconds, authorization }) {
+  const headers = Object.entries(headersWith(authorization)).flatMap((
+    pair,
+  ) => ["-H", pair.join("=")]);
   const args = [autocannon, "-j", "-c", String(inFlight), ...limit, "-m", "POST", ...headers];
   const { stdout } = await run(process.execPath, [...args, "-b", requestBody, url], {
     timeout: (seconds + 30) * 1_000,

@@ -3,29 +3,35 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import process from "node:process";
 
 import { type Clock, delay, systemClock } from "../clock.ts";
-import type { Config, LogConfig } from "../config/config.ts";
-import { loadConfig } from "../config/load.ts";
+import type { LogConfig } from "../config/config.ts";
+import { loadConfig, type LoadedConfig } from "../config/load.ts";
 import { parseUpstream, shownUrl } from "../config/value.ts";
 import { type Edge, startEdge } from "../edge/edge.ts";
+import type { JudgedMessage } from "../edge/edge_options.ts";
 import { TunnelError } from "../errors.ts";
 import { type Credential, issueRiftCredential } from "../identity/credential.ts";
 import { CredentialStore } from "../identity/credential_store.ts";
 import { clientAuthentication } from "../identity/client_auth.ts";
 import { riftAuthority } from "../identity/rift_authority.ts";
 import { openTunnelCa, SERVER_NAME } from "../identity/tunnel_ca.ts";
+import { areGroups, isUserName, quotedName } from "../identity/user_name.ts";
 import { hashUserToken, makeUserToken, userTokenCheck } from "../identity/user_token.ts";
 import type { Logger } from "../log.ts";
+import { reasonText } from "../policy/explain.ts";
 import type { Rift } from "../rift/rift_options.ts";
 import { startRift } from "../rift/rift.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { startSampleServer } from "../sample/sample_server.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
+import { ConfigReload } from "./config_reload.ts";
 import { type DevFacts, devJson, devText } from "./dev_text.ts";
+import { edgePartsOf, filesOf } from "./edge_setup.ts";
 import { aborted, type Io } from "./io.ts";
+import { policyDecider } from "./policy_setup.ts";
 import { readProduct } from "./product.ts";
 import { warn } from "./report.ts";
 
@@ -34,12 +40,23 @@ export interface DevCommandOptions {
   readonly upstream?: string | undefined;
   readonly port: string;
   readonly json?: true | undefined;
+  /** Policy file: the tunnel is then an aware one. */
+  readonly policy?: string | undefined;
+  /** Who the token of the run is for. */
+  readonly user: string;
+  /** Separated by commas. */
+  readonly groups?: string | undefined;
 }
 
 /** Serves until `io.signal`; then everything is gone within 2 s, also the state folder. @throws {TunnelError} */
 export async function runDev(io: Io, options: DevCommandOptions): Promise<void> {
   const port = parsePort(options.port);
   const upstream = options.upstream === undefined ? undefined : requireUpstream(options.upstream);
+  const policy = options.policy === undefined ? undefined : resolve(io.cwd, options.policy);
+  const user = requireUser(options);
+  // Before anything starts: a policy with a mistake in it is the first thing to hear of.
+  const load = (): LoadedConfig => devConfig(port, policy);
+  policyDecider(load());
   const log = pinoLogger({ ...devLog(io), destination: io.stderr });
   const life = new AbortController();
   const stateDir = mkdtempSync(join(tmpdir(), "mcptun-dev-"));
@@ -48,7 +65,20 @@ export async function runDev(io: Io, options: DevCommandOptions): Promise<void> 
   process.once("exit", removeState);
   const running: Running = {};
   try {
-    const context: DevContext = { port, upstream, stateDir, log, clock: systemClock, life };
+    const context: DevContext = {
+      port,
+      upstream,
+      load,
+      user,
+      onJudged: policy === undefined || options.json === true
+        ? undefined
+        : (judged) => void io.stdout.write(judgedLine(judged)),
+      onHangup: policy === undefined ? undefined : io.onHangup,
+      stateDir,
+      log,
+      clock: systemClock,
+      life,
+    };
     const facts = await startAll(context, running);
     const online = await isOnline(running.edge!, io.signal, systemClock);
     if (!io.signal.aborted) {
@@ -68,6 +98,10 @@ export async function runDev(io: Io, options: DevCommandOptions): Promise<void> 
 interface DevContext {
   readonly port: number;
   readonly upstream: string | undefined;
+  readonly load: () => LoadedConfig;
+  readonly user: { readonly user: string; readonly groups: readonly string[] };
+  readonly onJudged: ((judged: JudgedMessage) => void) | undefined;
+  readonly onHangup: Io["onHangup"];
   readonly stateDir: string;
   readonly log: Logger;
   readonly clock: Clock;
@@ -81,36 +115,36 @@ interface Running {
 }
 
 async function startAll(context: DevContext, running: Running): Promise<DevFacts> {
-  const { port, stateDir, log, clock, life } = context;
+  const { port, load, user, onJudged, stateDir, log, clock, life } = context;
   const signal = life.signal;
   const ca = await openTunnelCa({ stateDir, clock, log });
   const store = await CredentialStore.open({ stateDir });
   const token = makeUserToken();
-  const tokens = userTokenCheck([{ user: "dev", hash: hashUserToken(token.reveal()) }]);
-  const { edge: edgeConfig, tunnels } = devConfig(port);
+  const tokens = userTokenCheck([{ user: user.user, hash: hashUserToken(token.reveal()) }]);
+  const loaded = load();
+  const clientAuth = clientAuthentication({
+    auth: { issuers: [] },
+    userTokens: {
+      check: (text) =>
+        tokens.check(`Bearer ${text}`) && {
+          id: "dev",
+          ...user,
+          validUntilMs: Infinity,
+        },
+      isActive: () => true,
+    },
+    resourceOf: () => "",
+    clock,
+    log,
+  });
   const transport = quicTransport();
   const edge = await startEdge({
-    config: edgeConfig,
-    tunnels,
+    ...edgePartsOf(loaded),
+    onJudged,
     transport,
     tls: await ca.serverMaterial(),
     rifts: riftAuthority({ ca, store, clock }),
-    clientAuth: clientAuthentication({
-      auth: { issuers: [] },
-      userTokens: {
-        check: (text) =>
-          tokens.check(`Bearer ${text}`) && {
-            id: "dev",
-            user: "dev",
-            groups: [],
-            validUntilMs: Infinity,
-          },
-        isActive: () => true,
-      },
-      resourceOf: () => "",
-      clock,
-      log,
-    }),
+    clientAuth,
     clock,
     log,
     signal,
@@ -119,6 +153,14 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
     throw await withFreePort(error, port);
   });
   running.edge = edge;
+  const reload = new ConfigReload({
+    reload: () => edge.update({ ...edgePartsOf(load()), clientAuth }),
+    files: () => filesOf(loaded),
+    clock,
+    log,
+    signal,
+  });
+  context.onHangup?.(reload.now);
   const upstream = context.upstream ?? (await startSampleServer({ log, signal, clock })).url;
   const credential: Credential = await issueRiftCredential({
     ca,
@@ -173,16 +215,43 @@ async function isOnline(edge: Edge, stop: AbortSignal, clock: Clock): Promise<bo
   }
 }
 
-/** The schema's defaults, on loopback, on ports of this run's own. */
-function devConfig(port: number): Config {
+/** The schema's defaults, on loopback, on ports of this run's own; with a policy an aware tunnel. */
+function devConfig(port: number, policy: string | undefined): LoadedConfig {
+  const tunnel = policy === undefined
+    ? { name: TUNNEL, auth: "edge" }
+    : { name: TUNNEL, mode: "aware", default: "allow", on_deny: "explain" };
   return loadConfig({
     flags: [
       { key: "edge.listen", flag: "--port", value: `127.0.0.1:${port}` },
       { key: "edge.tunnel_listen", flag: "--port", value: "127.0.0.1:0" },
       { key: "edge.drain", flag: "--port", value: "0s" },
-      { key: "tunnel", flag: "--port", value: [{ name: TUNNEL, auth: "edge" }] },
+      { key: "tunnel", flag: "--port", value: [tunnel] },
+      ...(policy === undefined ? [] : [{ key: "policy.file", flag: "--policy", value: policy }]),
     ],
-  }).config;
+  });
+}
+
+function requireUser({ user, groups }: DevCommandOptions): DevContext["user"] {
+  const list = groups === undefined ? [] : groups.split(",").map((group) => group.trim());
+  if (isUserName(user) && areGroups(list)) return { user, groups: list };
+  throw new TunnelError(
+    "USAGE",
+    "--user, --groups: a name has 1 to 256 visible characters and no comma",
+  );
+}
+
+/** One line for people: who asked for what, and what came of it. */
+function judgedLine({ principal, method, target, decision }: JudgedMessage): string {
+  const what = target.kind === "method" ? method : `${method} ${quotedName(target.name)}`;
+  const rule = decision.rule === undefined ? decision.reason.replaceAll("_", " ") : reasonText({
+    decision: decision.allowed ? "allow" : "deny",
+    reason: decision.reason,
+    rule: decision.rule,
+  });
+  const word = decision.allowed ? "allowed" : "DENIED ";
+  return `${word}  ${quotedName(principal.user)}  ${what}  (${
+    decision.layer ?? "no"
+  } layer: ${rule})\n`;
 }
 
 /** Only what goes wrong, so that the facts stay in sight; the environment may ask for more. */

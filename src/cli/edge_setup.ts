@@ -3,6 +3,7 @@
 import type { LoadedConfig } from "../config/load.ts";
 import type { EdgeUpdate } from "../edge/edge.ts";
 import { TunnelError } from "../errors.ts";
+import { policyDecider } from "./policy_setup.ts";
 import { readPublicTls } from "./public_tls.ts";
 
 /**
@@ -23,6 +24,7 @@ export function edgePartsOf(loaded: LoadedConfig): Omit<EdgeUpdate, "clientAuth"
   return {
     config: edge,
     tunnels,
+    policy: policyDecider(loaded),
     proxyHeaders: auth.userHeader === undefined
       ? undefined
       : { user: auth.userHeader, groups: auth.groupsHeader },
@@ -33,7 +35,9 @@ export function edgePartsOf(loaded: LoadedConfig): Omit<EdgeUpdate, "clientAuth"
 /** The files that a configuration was made from, besides those in the state directory. */
 export function filesOf({ file, config }: LoadedConfig): string[] {
   const { tlsCert, tlsKey } = config.edge;
-  return [file, tlsCert, tlsKey, config.auth.clientCa].filter((path) => path !== undefined);
+  return [file, tlsCert, tlsKey, config.auth.clientCa, config.policy.file].filter((path) =>
+    path !== undefined
+  );
 }
 
 /** Keys that are read at start only and differ between two configurations. */

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
+import { Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 
 import { runConfigCheck } from "./config_command.ts";
 import { refuseSecretArguments } from "./credential_source.ts";
@@ -15,6 +15,7 @@ import { examples } from "./help_text.ts";
 import { runInit } from "./init_command.ts";
 import type { Io } from "./io.ts";
 import { configOption, DEFAULT_FILE, keyOption } from "./key_option.ts";
+import { runPolicyCheck, runPolicyExplain } from "./policy_command.ts";
 import { readProduct } from "./product.ts";
 import { reportFailure } from "./report.ts";
 import { tokenCommand } from "./token_program.ts";
@@ -69,6 +70,7 @@ function makeProgram(io: Io, outcome: Outcome): Command {
   program.addCommand(statusCommand(io));
   program.addCommand(tokenCommand(io));
   program.addCommand(configCommand(io));
+  program.addCommand(policyCommand(io));
   program.addCommand(doctorCommand(io, outcome));
   for (const command of allCommands(program as Command)) {
     command
@@ -93,11 +95,15 @@ function devCommand(io: Io): Command {
     .description("Run edge, rift and a sample MCP server here, to try everything in one minute")
     .option("--upstream <url>", "your own MCP server instead of the sample")
     .option("--port <number>", "public port on loopback; 0 takes a free one", "7331")
+    .option("--policy <file>", "judge every call by this policy file, and print each decision")
+    .option("--user <name>", "who the token of this run is for", "dev")
+    .option("--groups <names>", "groups of that user; separate with commas")
     .option("--json", "print one line of JSON instead of text")
     .addHelpText(
       "after",
       examples(
         "mcptun dev",
+        "mcptun dev --policy user.toml --user alice --groups frontend",
         "mcptun dev --upstream http://127.0.0.1:9090/mcp",
         "mcptun dev --json --port 0",
       ),
@@ -237,6 +243,53 @@ function doctorCommand(io: Io, outcome: Outcome): Command {
     .action(async (options) => {
       outcome.exitCode = await (await import("./doctor_command.ts")).runDoctor(io, options);
     }) as unknown as Command;
+}
+
+function policyCommand(io: Io): Command {
+  const config = () =>
+    new Option("--config <file>", "judge by the tunnels' own rules of this configuration too");
+  const check = new Command("check")
+    .description(
+      "Check a policy file: its form, its [[test]] cases, and what is probably not meant",
+    )
+    .argument("<file>", "the policy file, such as user.toml")
+    .addOption(config())
+    .option("--json", "print one line of JSON instead of text")
+    .option("--strict", "let warnings count as problems")
+    .addHelpText(
+      "after",
+      examples(
+        "mcptun policy check user.toml",
+        "mcptun policy check user.toml --config mcptun.toml --strict",
+      ),
+    )
+    .action((file, options) => runPolicyCheck(io, file, options));
+  const explain = new Command("explain")
+    .description("Say what a user may do, layer by layer, with the rule that decides")
+    .argument("<file>", "the policy file, such as user.toml")
+    .requiredOption("--user <name>", "the user")
+    .option("--groups <names>", "groups of the user; separate with commas")
+    .requiredOption("--tunnel <name>", "the tunnel")
+    .option("--tool <name>", "may the user call this tool?")
+    .option("--resource <uri>", "may the user read this resource?")
+    .option("--prompt <name>", "may the user get this prompt?")
+    .option("--method <name>", "may the user call this method?")
+    .addOption(config())
+    .option("--json", "print one line of JSON instead of text")
+    .addHelpText(
+      "after",
+      examples(
+        "mcptun policy explain user.toml --user alice --tunnel code-server --tool read_file",
+        "mcptun policy explain user.toml --user bob --groups ops,dev --tunnel code-server \\\n" +
+          "      --resource file:///repo/README.md --config mcptun.toml --json",
+      ),
+    )
+    .action((file, options) => runPolicyExplain(io, file, options));
+  return new Command("policy")
+    .description("Work on the rules of who may use what")
+    .addCommand(check as unknown as Command)
+    .addCommand(explain as unknown as Command)
+    .addHelpText("after", examples("mcptun policy check user.toml")) as unknown as Command;
 }
 
 function allCommands(command: Command): Command[] {

@@ -11,6 +11,7 @@ import {
   checkAuth,
   checkEdge,
   checkExposes,
+  checkTunnelRules,
   checkTunnels,
   type Problem,
 } from "./rules.ts";
@@ -60,6 +61,7 @@ function relations(known: Readonly<Record<string, unknown>>): Problem[] {
   return [
     ...(edge === undefined ? [] : checkEdge(edge)),
     ...checkTunnels(tunnels, edge),
+    ...checkTunnelRules(tunnels),
     ...(edge === undefined || auth === undefined ? [] : checkAuth(auth, edge)),
     ...(adminFile.success ? checkAdmin(adminFile.output) : []),
     ...checkExposes(exposes),

@@ -1,5 +1,7 @@
 /** The typed configuration: what edge, rift and the commands are given. @module */
 
+import { FAMILIES, type Family } from "../mcp/methods.ts";
+import { RULE_LISTS, type RuleTexts } from "../policy/rule.ts";
 import type { FileValue } from "./schema.ts";
 
 /** What a tunnel carries: MCP on one exact path, or any HTTP below a prefix. */
@@ -49,6 +51,26 @@ export interface TunnelConfig {
   readonly origins: readonly string[];
   /** 0 = off. */
   readonly sseKeepaliveMs: number;
+  /** Aware: every message is read and judged. */
+  readonly mode: "transparent" | "aware";
+  /** Families of requests that its private server may make of clients. */
+  readonly serverRequests: readonly Family[];
+  readonly rules: TunnelRules;
+}
+
+/** The rules of an aware tunnel, as written; a transparent one has none. */
+export interface TunnelRules {
+  /** Absent: deny. */
+  readonly default?: "allow" | "deny";
+  /** Absent: hide. */
+  readonly onDeny?: "hide" | "explain";
+  readonly lists: RuleTexts;
+}
+
+/** The rules per user. */
+export interface PolicyConfig {
+  /** Absolute path. */
+  readonly file?: string;
 }
 
 /** One issuer of tokens. */
@@ -114,6 +136,7 @@ export interface Config {
   readonly edge: EdgeConfig;
   readonly tunnels: readonly TunnelConfig[];
   readonly auth: AuthConfig;
+  readonly policy: PolicyConfig;
   readonly admin: AdminConfig;
   readonly rift: RiftConfig;
   readonly log: LogConfig;
@@ -125,6 +148,7 @@ export function configOf(file: FileValue): Config {
     edge: edgeOf(file.edge),
     tunnels: file.tunnel.map(tunnelOf),
     auth: authOf(file.auth),
+    policy: file.policy.file === undefined ? {} : { file: file.policy.file },
     admin: file.admin.listen === undefined ? {} : { listen: file.admin.listen },
     rift: riftOf(file.rift),
     log: { level: file.log.level, format: file.log.format },
@@ -166,10 +190,19 @@ export function tunnelOf(tunnel: FileValue["tunnel"][number]): TunnelConfig {
     ...(tunnel.host === undefined ? {} : { host: tunnel.host }),
     path: tunnel.path ?? path,
     protocol: tunnel.protocol,
-    auth: tunnel.auth,
+    auth: tunnel.auth ?? (tunnel.mode === "aware" ? "edge" : "upstream"),
     forwardAuthorization: tunnel.forward_authorization,
     origins: tunnel.origins,
     sseKeepaliveMs: tunnel.sse_keepalive,
+    mode: tunnel.mode ?? "transparent",
+    serverRequests: tunnel.server_requests ?? FAMILIES,
+    rules: {
+      ...(tunnel.default === undefined ? {} : { default: tunnel.default }),
+      ...(tunnel.on_deny === undefined ? {} : { onDeny: tunnel.on_deny }),
+      lists: Object.fromEntries(
+        RULE_LISTS.flatMap((list) => tunnel[list] === undefined ? [] : [[list, tunnel[list]]]),
+      ),
+    },
   };
 }
 

@@ -12,6 +12,7 @@ import {
   IssuerSchema,
   type KeyFacts,
   LogSchema,
+  PolicySchema,
   RiftSchema,
   TunnelSchema,
 } from "./schema.ts";
@@ -67,6 +68,12 @@ export function describeTables(): TableDescription[] {
       "One issuer of tokens (JWT); repeat for more.",
       IssuerSchema.entries,
     ),
+    table(
+      "policy",
+      "single",
+      'Rules per user, for tunnels with mode = "aware".',
+      PolicySchema.entries,
+    ),
     table("admin", "single", "The operator's own listener: mcptun status.", AdminSchema.entries),
     table("rift", "single", "The private role: mcptun rift.", RiftSchema.entries),
     table(
@@ -100,6 +107,8 @@ export function knownNames(tablePath: string): string[] | undefined {
       return Object.keys(AuthSchema.entries);
     case "auth.issuer":
       return Object.keys(IssuerSchema.entries);
+    case "policy":
+      return Object.keys(PolicySchema.entries);
     case "admin":
       return Object.keys(AdminSchema.entries);
     case "rift":

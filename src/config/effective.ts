@@ -62,10 +62,14 @@ function derived({ config }: LoadedConfig, key: KeyDescription, index: number): 
       return config.edge.tlsKey;
     case "auth.client_ca":
       return config.auth.clientCa;
+    case "policy.file":
+      return config.policy.file;
     case "rift.expose.authorization_file":
       return config.rift.exposes[index]!.authorizationFile;
     case "rift.token_file":
       return config.rift.tokenFile;
+    case "tunnel.auth":
+      return config.tunnels[index]!.auth;
     case "tunnel.path":
       return config.tunnels[index]!.path;
     case "rift.expose.protocol":

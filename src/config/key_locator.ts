@@ -24,68 +24,72 @@ export interface KeyLocator {
 
 /** Reads the positions of all keys in `toml`, which must be valid. */
 export function locateKeys(toml: string): KeyLocator {
-  const offsets = new Walk(toml).offsets;
+  const root = new Walk(toml).root;
   const lineStarts = [0];
   for (let at = toml.indexOf("\n"); at !== -1; at = toml.indexOf("\n", at + 1)) {
     lineStarts.push(at + 1);
   }
   return {
     locate(path) {
-      for (let length = path.length; length > 0; length--) {
-        const offset = offsets.get(JSON.stringify(path.slice(0, length)));
-        if (offset !== undefined) return positionOf(offset, lineStarts);
+      let node: Node | undefined = root;
+      let offset: number | undefined;
+      for (const part of path) {
+        node = node.inner?.get(part);
+        if (node === undefined) break;
+        offset = node.offset;
       }
-      return { line: 1, column: 1 };
+      return offset === undefined ? { line: 1, column: 1 } : positionOf(offset, lineStarts);
     },
   };
 }
 
+/** One key or element, with what is below it; a tree, because files may have very many. */
+interface Node {
+  readonly offset: number;
+  inner?: Map<string | number, Node>;
+  /** Of a list of tables, how many have begun. */
+  length?: number;
+}
+
 class Walk {
-  readonly offsets = new Map<string, number>();
+  readonly root: Node = { offset: 0 };
   readonly #toml: string;
-  readonly #lengths = new Map<string, number>();
   #at = 0;
 
   constructor(toml: string) {
     this.#toml = toml;
-    let table: KeyPath = [];
+    let table = this.root;
     for (this.#skipBlank(); this.#at < toml.length; this.#skipBlank()) {
       if (toml[this.#at] === "[") table = this.#header();
       else this.#keyValue(table);
     }
   }
 
-  #header(): KeyPath {
+  #header(): Node {
     const many = this.#toml.startsWith("[[", this.#at);
     this.#at += many ? 2 : 1;
     const segments = this.#keySegments();
     this.#at += many ? 2 : 1;
-    let path: KeyPath = [];
+    let node = this.root;
     for (const [index, { name, offset }] of segments.entries()) {
-      path = [...path, name];
-      this.#record(path, offset);
-      const id = JSON.stringify(path);
-      const length = this.#lengths.get(id);
+      node = below(node, name, offset);
       if (many && index === segments.length - 1) {
-        this.#lengths.set(id, (length ?? 0) + 1);
-        path = [...path, length ?? 0];
-        this.#record(path, offset);
-      } else if (length !== undefined) {
-        path = [...path, length - 1];
+        const element = node.length ?? 0;
+        node.length = element + 1;
+        node = below(node, element, offset);
+      } else if (node.length !== undefined) {
+        node = below(node, node.length - 1, offset);
       }
     }
-    return path;
+    return node;
   }
 
-  #keyValue(table: KeyPath): void {
-    let path = table;
-    for (const { name, offset } of this.#keySegments()) {
-      path = [...path, name];
-      this.#record(path, offset);
-    }
+  #keyValue(table: Node): void {
+    let node = table;
+    for (const { name, offset } of this.#keySegments()) node = below(node, name, offset);
     this.#at++; // "="
     this.#skipBlank();
-    this.#value(path);
+    this.#value(node);
   }
 
   #keySegments(): { name: string; offset: number }[] {
@@ -110,18 +114,15 @@ class Walk {
     }
   }
 
-  #value(path: KeyPath): void {
+  #value(node: Node): void {
     switch (this.#toml[this.#at]) {
       case '"':
       case "'":
         return this.#string();
       case "[":
-        return this.#items("]", (index) => {
-          this.#record([...path, index], this.#at);
-          this.#value([...path, index]);
-        });
+        return this.#items("]", (index) => this.#value(below(node, index, this.#at)));
       case "{":
-        return this.#items("}", () => this.#keyValue(path));
+        return this.#items("}", () => this.#keyValue(node));
       default:
         this.#at = this.#endOf(/[^,\]}#\r\n]*/y);
     }
@@ -160,11 +161,17 @@ class Walk {
     pattern.lastIndex = this.#at;
     return pattern.test(this.#toml) ? pattern.lastIndex : this.#at;
   }
+}
 
-  #record(path: KeyPath, offset: number): void {
-    const id = JSON.stringify(path);
-    if (!this.offsets.has(id)) this.offsets.set(id, offset);
+/** The key or element below a node; the place where it was first written stays. */
+function below(node: Node, part: string | number, offset: number): Node {
+  node.inner ??= new Map();
+  let inner = node.inner.get(part);
+  if (inner === undefined) {
+    inner = { offset };
+    node.inner.set(part, inner);
   }
+  return inner;
 }
 
 function positionOf(offset: number, lineStarts: readonly number[]): Position {

@@ -16,7 +16,7 @@ import { TunnelError } from "../errors.ts";
 import { checkFile } from "./check_file.ts";
 import type { Config } from "./config.ts";
 import { describeKeys, type KeyDescription } from "./describe.ts";
-import { type KeyLocator, type KeyPath, locateKeys } from "./key_locator.ts";
+import { type KeyLocator, type KeyPath, locateKeys, type Position } from "./key_locator.ts";
 import { nearest } from "./nearest.ts";
 import type { Problem } from "./rules.ts";
 
@@ -57,6 +57,10 @@ export interface LoadedConfig {
   readonly warnings: readonly string[];
   /** Who set a key, for complaints: `mcptun.toml:3:1 edge.listen`, a variable or a flag. */
   readonly place: (path: KeyPath) => string;
+  /** Where a key of the file stands, for rules. */
+  readonly locate: (path: KeyPath) => Position;
+  /** The file as people named it; `"config"` without one. */
+  readonly shown: string;
 }
 
 /**
@@ -71,7 +75,8 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const fileFolder = file === undefined ? cwd : dirname(file);
   const text = options.text ?? (file === undefined ? "" : readText(options.file!, file));
   const written = parseToml(text, options.file ?? "config");
-  const sources = new Sources(options.file ?? "config", locateKeys(text));
+  const locator = locateKeys(text);
+  const sources = new Sources(options.file ?? "config", locator);
   const warnings = overlay(written, sources, options);
 
   // A path in the file, and a default path, mean a place beside the file; a typed one means cwd.
@@ -85,6 +90,8 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     written,
     warnings,
     place: (path) => sources.place(path),
+    locate: (path) => locator.locate(path),
+    shown: options.file ?? "config",
   };
 }
 
@@ -145,7 +152,7 @@ class Sources {
 }
 
 /** `edge.listen`, `tunnel[1].path`; names that are not bare keys are quoted. */
-function showPath(path: KeyPath): string {
+export function showPath(path: KeyPath): string {
   return path.map((part, index) => {
     if (typeof part === "number") return `[${part}]`;
     const name = /^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(part);
@@ -174,7 +181,7 @@ function overlay(
   // Only near misses: a cluster may set variables such as MCPTUN_EDGE_SERVICE_HOST on its own.
   const known = keys.flatMap(({ env }) => env ?? []);
   return Object.keys(env).flatMap((name) => {
-    if (!/^MCPTUN_(EDGE|AUTH|ADMIN|RIFT|LOG)_/.test(name) || known.includes(name)) return [];
+    if (!/^MCPTUN_(EDGE|AUTH|POLICY|ADMIN|RIFT|LOG)_/.test(name) || known.includes(name)) return [];
     const suggestion = nearest(name, known.map((name) => name.toLowerCase()))?.toUpperCase();
     return suggestion === undefined ? [] : [`${name} is not read (did you mean ${suggestion}?)`];
   });
@@ -223,7 +230,8 @@ function readText(shown: string, file: string): string {
   }
 }
 
-function parseToml(text: string, shown: string): Record<string, unknown> {
+/** Reads TOML. @throws {TunnelError} `CONFIG_INVALID` with the place of what is not TOML. */
+export function parseToml(text: string, shown: string): Record<string, unknown> {
   try {
     return parse(text.replace(/^\uFEFF/, ""));
   } catch (error) {
@@ -248,7 +256,8 @@ function problemsError(problems: readonly Problem[], sources: Sources): TunnelEr
   return new TunnelError("CONFIG_INVALID", lines.join("\n"));
 }
 
-function isTable(value: unknown): value is Record<string, unknown> {
+/** Is it a table, and no list or date? */
+export function isTable(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) &&
     !(value instanceof Date);
 }

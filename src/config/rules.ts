@@ -122,6 +122,41 @@ export function checkTunnels(
   return problems;
 }
 
+/** The rules within a tunnel about its mode. Entries that did not parse are absent. */
+export function checkTunnelRules(tunnels: readonly (TunnelConfig | undefined)[]): Problem[] {
+  return tunnels.flatMap((tunnel, index) => {
+    if (tunnel === undefined) return [];
+    const at = (key: string, text: string) => ({ path: ["tunnel", index, key], text });
+    const { lists } = tunnel.rules;
+    const names = Object.keys(lists);
+    if (tunnel.mode === "transparent") {
+      const written = [
+        ...(tunnel.rules.default === undefined ? [] : ["default"]),
+        ...(tunnel.rules.onDeny === undefined ? [] : ["on_deny"]),
+        ...names,
+      ];
+      const hint = 'set mode = "aware", or remove it';
+      return written.map((key) => at(key, `has no effect on a transparent tunnel (${hint})`));
+    }
+    const problems: Problem[] = [];
+    if (tunnel.protocol !== "mcp") {
+      problems.push(at("mode", 'aware reads MCP messages (set protocol = "mcp")'));
+    }
+    if (tunnel.auth !== "edge") {
+      const hint = 'set auth = "edge" on this tunnel';
+      problems.push(at("mode", `aware needs to know who asks (${hint})`));
+    }
+    if (names.length === 0 && tunnel.rules.default !== "allow") {
+      problems.push(at(
+        "mode",
+        "aware without any rule would deny everything (add allow_tools or another list, or write " +
+          'default = "allow" to leave it all to policy.file)',
+      ));
+    }
+    return problems;
+  });
+}
+
 /** The `Host` values that reach a tunnel; "" stands for the edge's own, also when there are none. */
 function hostsOf(tunnel: TunnelConfig, edge: EdgeConfig | undefined): readonly string[] {
   if (tunnel.host !== undefined) return [tunnel.host];

@@ -9,6 +9,9 @@
 
 import * as v from "valibot";
 
+import { MAX_LIST_PATTERNS } from "../limits.ts";
+import type { PatternLanguage } from "../policy/pattern_problem.ts";
+import { FAMILIES } from "../mcp/methods.ts";
 import * as value from "./value.ts";
 
 /** What people read about one key. `example` is TOML for a key that has no default. */
@@ -49,6 +52,8 @@ const CLAIM = text("claim name", value.parseClaim);
 const UPSTREAM = text("http or https URL", value.parseUpstream);
 const ROUTE = text("path", value.parseRoutePath);
 const NAME = text("name", value.parseName);
+const NAME_PATTERNS = patterns("name", "name patterns");
+const URI_PATTERNS = patterns("uri", "URI patterns");
 const SECOND = 1_000;
 const DAY = 86_400 * SECOND;
 /** Signatures with public keys only: a shared secret would let every edge forge tokens (RFC 8725, 3.1). */
@@ -164,15 +169,15 @@ export const TunnelSchema = v.strictObject({
   protocol: key(PROTOCOL, "mcp", {
     doc: "mcp: GET, POST and DELETE on one path. http: any HTTP service below a prefix.",
   }),
-  auth: key(
+  auth: optionalKey(
     v.pipe(
       v.picklist(["edge", "upstream"]),
       v.metadata({ form: '"edge" or "upstream"' }),
     ),
-    "upstream",
     {
+      example: '"edge"',
       doc: "Who authenticates clients: edge (user tokens and [auth]), or upstream, the private " +
-        "server by itself.",
+        "server by itself. Default: upstream; edge on an aware tunnel, which allows nothing else.",
     },
   ),
   forward_authorization: key(FLAG, true, {
@@ -187,6 +192,83 @@ export const TunnelSchema = v.strictObject({
   }),
   sse_keepalive: key(duration({ minMs: SECOND, maxMs: DAY, off: true }), "off", {
     doc: "Send an SSE comment between events after this silence. Off: bytes stay untouched.",
+  }),
+  mode: optionalKey(
+    v.pipe(
+      v.picklist(["transparent", "aware"]),
+      v.metadata({ form: '"transparent" or "aware"' }),
+    ),
+    {
+      doc:
+        "transparent: messages are not read. aware: each one is judged by the rules below and by " +
+        'policy.file; needs protocol = "mcp". Default: transparent.',
+      example: '"aware"',
+    },
+  ),
+  default: optionalKey(
+    v.pipe(v.picklist(["deny", "allow"]), v.metadata({ form: '"deny" or "allow"' })),
+    {
+      doc: "What this tunnel says to kinds that none of its lists is about. Default: deny.",
+      example: '"deny"',
+    },
+  ),
+  on_deny: optionalKey(
+    v.pipe(v.picklist(["hide", "explain"]), v.metadata({ form: '"hide" or "explain"' })),
+    {
+      doc:
+        "What a denied client sees: hide, as if it did not exist; explain, which layer and kind " +
+        "of rule denied. Default: hide.",
+      example: '"explain"',
+    },
+  ),
+  allow_tools: optionalKey(NAME_PATTERNS, {
+    doc: "Tools that may be called and are listed. Empty: none.",
+    example: '["read_file", "search_*"]',
+  }),
+  deny_tools: optionalKey(NAME_PATTERNS, {
+    doc: "Tools that may not, whatever allows them.",
+    example: '["execute_command"]',
+  }),
+  allow_resources: optionalKey(URI_PATTERNS, {
+    doc: "Resources that may be read and are listed. Empty: none.",
+    example: '["file:///repo/**"]',
+  }),
+  deny_resources: optionalKey(URI_PATTERNS, {
+    doc: "Resources that may not, whatever allows them.",
+    example: '["file:///repo/.git/**"]',
+  }),
+  allow_prompts: optionalKey(NAME_PATTERNS, {
+    doc: "Prompts that may be used and are listed. Empty: none.",
+    example: '["review_*"]',
+  }),
+  deny_prompts: optionalKey(NAME_PATTERNS, {
+    doc: "Prompts that may not, whatever allows them.",
+    example: '["admin_*"]',
+  }),
+  server_requests: optionalKey(
+    v.pipe(v.array(v.picklist(FAMILIES)), v.metadata({ form: "list of families" })),
+    {
+      doc:
+        "What the private server may ask of clients: sampling, elicitation, roots. The others are " +
+        "taken out of the capabilities that it sees. Default: all.",
+      example: '["elicitation"]',
+    },
+  ),
+  allow_methods: optionalKey(NAME_PATTERNS, {
+    doc: "Further methods that may be called, such as those of extensions.",
+    example: '["logging/setLevel"]',
+  }),
+  deny_methods: optionalKey(NAME_PATTERNS, {
+    doc: "Methods that may not, also those that need no rule.",
+    example: '["completion/*"]',
+  }),
+});
+
+/** `[policy]` */
+export const PolicySchema = v.strictObject({
+  file: optionalKey(PATH, {
+    doc: "File with the rules per user that all aware tunnels ask as well: mcptun policy check.",
+    example: '"user.toml"',
   }),
 });
 
@@ -331,6 +413,7 @@ export const FileSchema = v.strictObject({
   edge: v.optional(EdgeSchema, {}),
   tunnel: v.optional(v.array(TunnelSchema), []),
   auth: v.optional(AuthSchema, {}),
+  policy: v.optional(PolicySchema, {}),
   admin: v.optional(AdminSchema, {}),
   rift: v.optional(RiftSchema, {}),
   log: v.optional(LogSchema, {}),
@@ -392,6 +475,23 @@ function count(min: number, max: number) {
 function list(parse: (text: string) => value.Parsed<string>, noun: string) {
   const item = v.pipe(v.string(), v.rawTransform(parsing(parse)), v.metadata({ form: "string" }));
   return v.pipe(v.array(item), v.metadata({ form: `list of ${noun}` }));
+}
+
+/** The patterns of one list of rules. */
+function patterns(language: PatternLanguage, noun: string) {
+  const item = v.pipe(
+    v.string(),
+    v.rawTransform(parsing((text: string) => value.parsePattern(text, language))),
+    v.metadata({ form: "string" }),
+  );
+  return v.pipe(
+    v.array(item),
+    v.maxLength(
+      MAX_LIST_PATTERNS,
+      ({ received }) => `${received} patterns in one list (at most ${MAX_LIST_PATTERNS})`,
+    ),
+    v.metadata({ form: `list of ${noun}` }),
+  );
 }
 
 function address(text: string, ports: "any" | "dialable"): value.Parsed<string> {

@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 
 import { TunnelError } from "../errors.ts";
 import { compileNameGlob } from "../policy/name_glob.ts";
+import { type PatternLanguage, patternProblem } from "../policy/pattern_problem.ts";
 
 /** Why a written value is not accepted; `problem` ends with the hint in parentheses. */
 export interface Refusal {
@@ -236,6 +237,14 @@ export function parseNameGlob(text: string): Parsed<string> {
     if (!(error instanceof TunnelError)) throw error;
     return { problem: error.message };
   }
+}
+
+/** A pattern of a rule, in the language of its list. */
+export function parsePattern(text: string, language: PatternLanguage): Parsed<string> {
+  const problem = patternProblem(text, language);
+  return problem === undefined
+    ? { value: text }
+    : { problem: `${quote(text)} is not a pattern: ${problem}` };
 }
 
 /** An OAuth scope (RFC 6749, 3.3). */

@@ -68,9 +68,8 @@ export class HostTable {
   }
 
   #matchesEdge(seen: Authority): boolean {
-    if (this.#listener.loopback && LOOPBACK_NAMES.has(seen.host)) {
-      return (seen.port ?? this.#defaultPort) === this.#listener.port;
-    }
+    const isLoopback = this.#listener.loopback && LOOPBACK_NAMES.has(seen.host);
+    if (isLoopback && (seen.port ?? this.#defaultPort) === this.#listener.port) return true;
     return this.#edgeHosts.some((expected) => this.#same(seen, expected));
   }
 

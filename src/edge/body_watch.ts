@@ -5,6 +5,7 @@
  */
 
 import type { Clock, Timer } from "../clock.ts";
+import { ChurnSet, type Slotted } from "../churn_set.ts";
 import { MIN_BODY_BYTES_PER_S } from "../limits.ts";
 
 /** A body that is on its way. */
@@ -17,13 +18,19 @@ export interface WatchedBody {
   onStalled(): void;
 }
 
+/** A body that is being watched. */
+export interface Watch extends Slotted {
+  readonly body: WatchedBody;
+  /** Time it has had so far, without what the receiver held it back, ms. */
+  hadMs: number;
+}
+
 /** Watches bodies until they are removed. Bounded by the number of client connections. */
 export class BodyWatch {
   /** Longest time without progress, ms. May change; the next look goes by it. */
   timeoutMs: number;
   readonly #clock: Clock;
-  /** Each with the time it has had so far, without what the receiver held it back, ms. */
-  readonly #bodies = new Map<WatchedBody, number>();
+  readonly #watches = new ChurnSet<Watch>();
   #timer: Timer | undefined;
   #sweptAtMs = 0;
 
@@ -32,17 +39,21 @@ export class BodyWatch {
     this.timeoutMs = timeoutMs;
   }
 
-  add(body: WatchedBody): void {
-    this.#bodies.set(body, 0);
+  /** @returns what {@link delete} takes. */
+  add(body: WatchedBody): Watch {
+    const watch = { body, hadMs: 0, slot: -1 };
+    this.#watches.add(watch);
     if (this.#timer === undefined) this.#arm();
+    return watch;
   }
 
-  delete(body: WatchedBody): void {
-    this.#bodies.delete(body);
+  /** Idempotent. */
+  delete(watch: Watch | undefined): void {
+    if (watch !== undefined) this.#watches.delete(watch);
   }
 
   close(): void {
-    this.#bodies.clear();
+    this.#watches.clear();
     this.#timer?.cancel();
     this.#timer = undefined;
   }
@@ -56,7 +67,9 @@ export class BodyWatch {
     this.#timer = undefined;
     const now = this.#clock.now();
     const passedMs = now - this.#sweptAtMs;
-    for (const [body, hadMs] of this.#bodies) {
+    for (const watch of this.#watches.values()) {
+      if (watch.slot === -1) continue; // deleted by what came of another
+      const { body, hadMs } = watch;
       const { progressAtMs, receivedBytes } = body;
       if (progressAtMs === undefined) continue;
       const stalled = now - progressAtMs >= this.timeoutMs;
@@ -64,11 +77,11 @@ export class BodyWatch {
       const earnedMs = ((receivedBytes ?? 0) * 1_000) / MIN_BODY_BYTES_PER_S;
       const crawls = receivedBytes !== undefined && hadMs + passedMs > this.timeoutMs + earnedMs;
       if (stalled || crawls) {
-        this.#bodies.delete(body);
+        this.#watches.delete(watch);
         body.onStalled();
-      } else this.#bodies.set(body, hadMs + passedMs);
+      } else watch.hadMs = hadMs + passedMs;
     }
-    if (this.#bodies.size > 0) this.#arm();
+    if (this.#watches.size > 0) this.#arm();
   };
 }
 

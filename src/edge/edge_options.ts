@@ -1,8 +1,11 @@
 /** What the public role is given, as the types it needs itself. @module */
 
 import type { Clock } from "../clock.ts";
+import type { Family } from "../mcp/methods.ts";
 import type { Logger } from "../log.ts";
-import type { ClientAuthentication } from "../principal.ts";
+import type { Decision } from "../policy/decide.ts";
+import type { Target } from "../policy/target.ts";
+import type { ClientAuthentication, Principal } from "../principal.ts";
 import type { TlsMaterial, Transport } from "../transport/transport.ts";
 
 /** The `[edge]` table, as far as this folder uses it. */
@@ -44,6 +47,11 @@ export interface TunnelSettings {
   /** Passes the client's `Authorization` on; never done with `auth: "edge"`. */
   readonly forwardAuthorization: boolean;
   readonly origins: readonly string[];
+  /** Aware: every message is read and judged; needs `auth: "edge"` and protocol `mcp`. */
+  readonly mode: "transparent" | "aware";
+  readonly rules: { readonly onDeny?: "hide" | "explain" | undefined };
+  /** Families of requests that the private server may make of clients. */
+  readonly serverRequests: readonly Family[];
   /** Silence after which a comment goes out on an event stream, ms; 0 is never. */
   readonly sseKeepaliveMs: number;
 }
@@ -88,6 +96,21 @@ export interface RiftAuthority {
   renew(rift: VerifiedRift, publicKey: Uint8Array): Promise<RenewedRift>;
 }
 
+/** What was decided about one message of a client. */
+export interface JudgedMessage {
+  readonly tunnel: string;
+  readonly principal: Principal;
+  readonly method: string;
+  /** What decided: the first thing that is not allowed, or the last that is. */
+  readonly target: Target;
+  readonly decision: Decision;
+}
+
+/** Decides by the rules in force now. Never throws. */
+export interface PolicyDecider {
+  decide(tunnel: string, principal: Principal, target: Target): Decision;
+}
+
 /** A certificate and key for HTTPS, and the CAs of client certificates; all PEM. */
 export interface PublicTls {
   readonly certPem: string;
@@ -105,6 +128,10 @@ export interface EdgeOptions {
   readonly rifts: RiftAuthority;
   /** Needed as soon as a tunnel has `auth: "edge"`. */
   readonly clientAuth?: ClientAuthentication | undefined;
+  /** Needed as soon as a tunnel is aware. */
+  readonly policy?: PolicyDecider | undefined;
+  /** Told of every message that an aware tunnel was asked to carry. */
+  readonly onJudged?: ((judged: JudgedMessage) => void) | undefined;
   /** Headers, lower case, in which a trusted proxy names user and groups. */
   readonly proxyHeaders?:
     | { readonly user: string; readonly groups?: string | undefined }

@@ -13,6 +13,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
 import type { Clock } from "../clock.ts";
+import type { Slotted } from "../churn_set.ts";
 import { errorCodeOfQuic, quicOf, TunnelError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import { ONE_WRITE_BYTES } from "../limits.ts";
@@ -23,12 +24,13 @@ import { encodeRequestHead, responseHeadReader } from "../wire/head.ts";
 import type { RequestHead, ResponseHead } from "../wire/head.ts";
 import type { Authenticated } from "../principal.ts";
 import { answerError, endAnswer } from "./answer.ts";
-import type { BodyWatch, WatchedBody } from "./body_watch.ts";
+import type { BodyWatch, Watch, WatchedBody } from "./body_watch.ts";
+import type { AnswerFilter, BodyPlan } from "./aware/answer_filter.ts";
 import { ChunkOverhead } from "./chunk_overhead.ts";
 import { corsHeaders } from "./cors.ts";
 import type { EdgeSettings, TunnelSettings } from "./edge_options.ts";
 import type { ErrorDetail } from "./error_response.ts";
-import { readResponseHeaders } from "./request_headers.ts";
+import { readResponseHeaders, withoutHeader } from "./request_headers.ts";
 import type { Outcome } from "./served_tunnel.ts";
 import { SseKeepalive } from "./sse_keepalive.ts";
 
@@ -51,6 +53,10 @@ export interface ExchangeStart {
   readonly connection: Connection;
   readonly head: RequestHead;
   readonly body: "none" | "sized" | "chunked";
+  /** The whole body, when it was read before. */
+  readonly wholeBody?: Uint8Array | undefined;
+  /** Takes out of the answer what the client may not see. */
+  readonly filter?: AnswerFilter | undefined;
   readonly waits: "no" | "for_continue";
   /** Who it is for; `undefined` where the private server asks. */
   readonly client: Authenticated | undefined;
@@ -61,15 +67,22 @@ export interface ExchangeStart {
 
 /** Told what becomes of an exchange. */
 export interface ExchangeObserver {
-  /** The head of the private server's answer is there; at most once. */
-  answered(eventStream: boolean): void;
+  /**
+   * The head of the private server's answer is there; at most once.
+   *
+   * @returns why it must not go out all the same.
+   */
+  answered(eventStream: boolean): ErrorCode | undefined;
   /** Called exactly once. */
   ended(outcome: Outcome): void;
 }
 
 /** A running exchange. */
-export interface RunningExchange {
+export interface RunningExchange extends Slotted {
   readonly client: Authenticated | undefined;
+  /** As they were when it began. */
+  readonly settings: TunnelSettings;
+  readonly request: IncomingMessage;
   /** Ends it now: the client learns that its proof is not good any more. */
   cut(): void;
 }
@@ -83,12 +96,15 @@ export function startExchange(context: ExchangeContext, start: ExchangeStart): R
 
 class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   readonly client: Authenticated | undefined;
+  readonly settings: TunnelSettings;
+  readonly request: IncomingMessage;
+  slot = -1;
   progressAtMs: number | undefined = 0;
   receivedBytes = 0;
+  #watch: Watch | undefined;
   #overhead: ChunkOverhead | undefined;
   readonly #context: ExchangeContext;
   readonly #start: ExchangeStart;
-  readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #socket: Socket;
   readonly #reader = responseHeadReader();
@@ -102,8 +118,12 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   #answerBytes = 0;
   #waitsForDrain = false;
   #drainHooked = false;
-  #stalledAnswer: WatchedBody | undefined;
+  #stalledAnswer: Watch | undefined;
   #keepalive: SseKeepalive | undefined;
+  /** What the filter does with the body; without one it passes. */
+  #plan: BodyPlan = "pass";
+  /** The head of an answer that waits for its whole body. */
+  #heldHead: HeldHead | undefined;
   /** The stream is finished or given up: nothing from it counts any more. */
   #streamDone = false;
   #ended = false;
@@ -113,15 +133,16 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#context = context;
     this.#start = start;
     this.client = start.client;
-    this.#request = start.request;
+    this.settings = start.settings;
+    this.request = start.request;
     this.#response = start.response;
     this.#socket = start.request.socket;
-    this.#requestDone = start.body === "none";
+    this.#requestDone = start.body === "none" || start.wholeBody !== undefined;
   }
 
   open(): void {
     const { connection, head, body, waits } = this.#start;
-    this.#request.on("error", ignore);
+    this.request.on("error", ignore);
     this.#response.on("error", ignore);
     this.#response.on("close", this.#onClose);
     // An answer that waits behind another one on the same connection gets no `close` of its own.
@@ -134,16 +155,24 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       return this.#fail(openFailure(error));
     }
     if (waits === "for_continue") this.#response.writeContinue();
-    if (body === "none") {
-      this.#stream.end(bytes);
+    if (this.#requestDone) {
+      const { wholeBody } = this.#start;
+      if (wholeBody === undefined) this.#stream.end(bytes);
+      // One write, so one flush, for the usual small call.
+      else if (wholeBody.length <= ONE_WRITE_BYTES) {
+        this.#stream.end(Buffer.concat([bytes, wholeBody]));
+      } else {
+        this.#stream.write(bytes);
+        this.#stream.end(wholeBody);
+      }
       return;
     }
-    if (body === "chunked") this.#overhead = new ChunkOverhead(this.#request);
+    if (body === "chunked") this.#overhead = new ChunkOverhead(this.request);
     this.#stream.write(bytes);
     this.progressAtMs = this.#context.clock.now();
-    this.#context.bodyWatch.add(this);
-    this.#request.on("data", this.#onBody);
-    this.#request.on("end", this.#onBodyEnd);
+    this.#watch = this.#context.bodyWatch.add(this);
+    this.request.on("data", this.#onBody);
+    this.request.on("end", this.#onBodyEnd);
   }
 
   // --- The request's body, from the client ---
@@ -163,12 +192,12 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       this.progressAtMs = this.#context.clock.now();
     } else {
       this.progressAtMs = undefined;
-      this.#request.pause();
+      this.request.pause();
     }
   };
 
   readonly #onBodyEnd = (): void => {
-    this.#context.bodyWatch.delete(this);
+    this.#context.bodyWatch.delete(this.#watch);
     if (this.#requestDone) return;
     this.#requestDone = true;
     this.#stream!.end();
@@ -183,26 +212,27 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   onDrain(): void {
     if (this.#requestDone) return;
     this.progressAtMs = this.#context.clock.now();
-    this.#request.resume();
+    this.request.resume();
   }
 
   /** The rift wants no more of the body: the rest is read and dropped, in the same limits. */
   onStopped(): void {
     this.#requestDone = true;
     this.progressAtMs = this.#context.clock.now();
-    this.#request.resume();
+    this.request.resume();
   }
 
   #stopBody(): void {
     this.#requestDone = true;
-    this.#context.bodyWatch.delete(this);
-    this.#request.off("data", this.#onBody);
+    this.#context.bodyWatch.delete(this.#watch);
+    this.request.off("data", this.#onBody);
   }
 
   // --- The answer, from the rift ---
 
   onData(chunk: Uint8Array, fin: boolean): void {
     if (this.#streamDone) return;
+    if (this.#heldHead !== undefined) return this.#holdBody(chunk, fin);
     if (this.#headSent) return this.#body(chunk, fin);
     let read: { readonly head: ResponseHead; readonly rest: Uint8Array } | undefined;
     try {
@@ -216,7 +246,9 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       return;
     }
     if (read.head.error !== undefined) return this.#fail(riftError(read.head.error));
-    if (!this.#sendHead(read.head)) return this.#fail("UPSTREAM_FAILED");
+    const problem = this.#readHead(read.head);
+    if (problem !== undefined) return this.#fail(problem);
+    if (this.#heldHead !== undefined) return this.#holdBody(read.rest, fin);
     if (this.#bodyless) return this.#finish(NOTHING);
     if (fin || read.rest.length > 0) return this.#body(read.rest, fin);
     // The body often comes in the same turn; if not, the head must not wait for it.
@@ -233,28 +265,52 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     }
   }
 
-  #sendHead(head: ResponseHead): boolean {
-    const { settings, origin, observer } = this.#start;
+  /** Reads the head and, unless the body decides about it, sends it on; or says why it cannot. */
+  #readHead(head: ResponseHead): ErrorCode | undefined {
+    const { settings } = this;
+    const { origin, observer, filter } = this.#start;
     const headers = readResponseHeaders(head.headers, {
       cors: origin === undefined ? "theirs" : "ours",
       auth: settings.auth,
     });
-    if (headers === undefined) return false;
+    if (headers === undefined) return "UPSTREAM_FAILED";
     if (head.status === 401 && settings.auth === "edge") {
       // Passed on, it would send the client to fetch a token that the edge never asked for.
       this.#context.log.warn("Private server wants a credential of its own", {
         tunnel: settings.name,
         mend: "set authorization_file in the rift's [[rift.expose]]",
       });
-      return false;
+      return "UPSTREAM_FAILED";
     }
-    this.#headSent = true;
     this.#outcome = `${Math.floor(head.status / 100)}xx`;
-    observer.answered(headers.eventStream !== "no");
+    const refusal = observer.answered(headers.eventStream !== "no");
+    if (refusal !== undefined) return refusal;
     this.#contentLength = headers.contentLength;
     this.#bodyless = head.status === 204 || head.status === 304 ||
       this.#start.head.method === "HEAD";
+    if (filter !== undefined) {
+      this.#plan = filter.plan({
+        status: head.status,
+        contentType: headers.contentType,
+        isEncoded: headers.isEncoded,
+        hasBody: !this.#bodyless && headers.contentLength !== 0,
+        sessionId: headers.mcpSessionId,
+      }, this.#emitEvents);
+      if (this.#plan === "refuse") return "UPSTREAM_FAILED";
+      if (this.#plan !== "pass") {
+        headers.endToEnd = withoutHeader(headers.endToEnd, "content-length");
+      }
+    }
     if (origin !== undefined) headers.endToEnd.push(...corsHeaders(origin));
+    if (this.#plan === "whole") {
+      this.#heldHead = {
+        status: head.status,
+        statusText: head.statusText,
+        headers: headers.endToEnd,
+      };
+      return undefined;
+    }
+    this.#headSent = true;
     this.#response.writeHead(head.status, head.statusText, headers.endToEnd);
     const { sseKeepaliveMs } = settings;
     // With a length, a comment would push the upstream's own bytes beyond it.
@@ -262,28 +318,69 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     if (sseKeepaliveMs > 0 && mayGrow && !this.#bodyless) {
       this.#startKeepalive(sseKeepaliveMs);
     }
-    return true;
+    return undefined;
   }
 
   #body(chunk: Uint8Array, fin: boolean): void {
+    if (!this.#fits(chunk, fin)) return this.#fail("UPSTREAM_FAILED");
+    if (this.#plan === "events") return this.#filterEvents(chunk, fin);
+    if (fin) return this.#finish(chunk);
+    this.#send(chunk);
+  }
+
+  /** Is the body, so far, as long as its head says? */
+  #fits(chunk: Uint8Array, fin: boolean): boolean {
     this.#answerBytes += chunk.length;
     const length = this.#contentLength;
     // Bytes beyond the length would be read as the next answer on this client's connection.
-    if (length !== undefined && (this.#answerBytes > length || fin && this.#answerBytes < length)) {
-      this.#context.log.warn("Rift sent a body that is not as long as its head says");
+    if (length === undefined) return true;
+    if (this.#answerBytes <= length && (!fin || this.#answerBytes === length)) return true;
+    this.#context.log.warn("Rift sent a body that is not as long as its head says");
+    return false;
+  }
+
+  /** Keeps a JSON answer until it is whole, and sends what the client may see of it. */
+  #holdBody(chunk: Uint8Array, fin: boolean): void {
+    const { filter } = this.#start;
+    const head = this.#heldHead;
+    if (filter === undefined || head === undefined) return this.#fail("INTERNAL");
+    if (!this.#fits(chunk, fin) || !filter.hold(chunk)) return this.#fail("UPSTREAM_FAILED");
+    if (!fin) return;
+    const whole = filter.whole();
+    if (whole === undefined) return this.#fail("UPSTREAM_FAILED");
+    this.#headSent = true;
+    this.#heldHead = undefined;
+    head.headers.push("Content-Length", String(whole.length));
+    this.#contentLength = this.#answerBytes = whole.length;
+    this.#response.writeHead(head.status, head.statusText, head.headers);
+    this.#finish(whole);
+  }
+
+  #filterEvents(chunk: Uint8Array, fin: boolean): void {
+    try {
+      this.#start.filter?.push(chunk);
+    } catch {
+      // The filter has told why; after the head the cut must be visible.
       return this.#fail("UPSTREAM_FAILED");
     }
-    if (fin) return this.#finish(chunk);
+    if (fin) this.#finish(NOTHING);
+  }
+
+  readonly #emitEvents = (bytes: Uint8Array): void => {
+    if (!this.#streamDone) this.#send(bytes);
+  };
+
+  #send(chunk: Uint8Array): void {
     this.#keepalive?.sent(chunk);
     if (this.#response.write(chunk)) return;
+    if (this.#waitsForDrain) return;
     this.#waitsForDrain = true;
     this.#stream!.pause();
     this.#forgetStall();
-    this.#stalledAnswer = {
+    this.#stalledAnswer = this.#context.answerWatch.add({
       progressAtMs: this.#context.clock.now(),
       onStalled: this.#onAnswerStalled,
-    };
-    this.#context.answerWatch.add(this.#stalledAnswer);
+    });
     if (this.#drainHooked) return;
     this.#drainHooked = true;
     this.#response.on("drain", this.#onDrained);
@@ -304,7 +401,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   };
 
   #forgetStall(): void {
-    if (this.#stalledAnswer !== undefined) this.#context.answerWatch.delete(this.#stalledAnswer);
+    this.#context.answerWatch.delete(this.#stalledAnswer);
     this.#stalledAnswer = undefined;
   }
 
@@ -357,7 +454,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#context.log.debug("Exchange failed", { code, exchange: this.#start.head.exchangeId });
     const { origin } = this.#start;
     const headers = origin === undefined ? undefined : corsHeaders(origin);
-    answerError(this.#request, response, this.#context.clock, answerable(code), {
+    answerError(this.request, response, this.#context.clock, answerable(code), {
       ...extra,
       headers,
     });
@@ -372,8 +469,9 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     if (this.#ended) return;
     this.#ended = true;
     this.#keepalive?.close();
+    this.#start.filter?.close();
     this.#socket.off("close", this.#onClose);
-    this.#context.bodyWatch.delete(this);
+    this.#context.bodyWatch.delete(this.#watch);
     this.#forgetStall();
     if (!this.#streamDone || !this.#requestDone) this.#abortStream();
     this.#start.observer.ended(this.#outcome);
@@ -384,6 +482,12 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#requestDone = true;
     this.#stream?.abort(quicOf("ABORTED"));
   }
+}
+
+interface HeldHead {
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: string[];
 }
 
 function flushHead(response: ServerResponse): void {

@@ -9,9 +9,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 
 import type { Clock } from "../clock.ts";
+import { ChurnSet } from "../churn_set.ts";
 import type { ErrorCode } from "../errors.ts";
+import { ENDED_PROOF_GRACE_MS } from "../limits.ts";
 import type { Logger } from "../log.ts";
 import type { Authenticated, ClientProof } from "../principal.ts";
+import type { AwareAdmission, AwareDoor } from "./aware/aware_door.ts";
 import { answerError, endAnswer } from "./answer.ts";
 import { addressGroup, peerAddress, type ProxyTrust } from "./client_address.ts";
 import type { ClientGate, GateResult } from "./client_gate.ts";
@@ -39,6 +42,7 @@ export interface RequestHandlerOptions {
   readonly scheme: "http" | "https";
   readonly registry: TunnelRegistry;
   readonly exchangeContext: ExchangeContext;
+  readonly awareDoor: AwareDoor;
   readonly settings: () => DoorSettings;
   /** Does what TLS said about a client certificate on this socket still count? */
   readonly isChecked: (socket: object) => boolean;
@@ -50,7 +54,7 @@ export interface RequestHandlerOptions {
 /** Handles every request of the public listener. */
 export class RequestHandler {
   /** In flight, each with what shows that its client may still have it. */
-  readonly running = new Set<RunningExchange>();
+  readonly running = new ChurnSet<RunningExchange>();
   /** Answers to requests that reached no tunnel, by code. */
   readonly refused = new Map<string, number>();
   readonly #options: RequestHandlerOptions;
@@ -116,6 +120,37 @@ export class RequestHandler {
     }
   }
 
+  /**
+   * Ends exchanges whose client would not get in any more: the proof is revoked or has ended, what
+   * it rests on is not in force any more, or the tunnel asks for more now, or is gone.
+   */
+  recheck(tunnels: ReadonlyMap<string, ServedTunnel>, nowMs: number): void {
+    for (const exchange of this.running.values()) {
+      if (!this.#mayGoOn(exchange, tunnels, nowMs)) exchange.cut();
+    }
+  }
+
+  #mayGoOn(
+    { client, settings: before, request }: RunningExchange,
+    tunnels: ReadonlyMap<string, ServedTunnel>,
+    nowMs: number,
+  ): boolean {
+    const now = tunnels.get(before.name)?.settings;
+    if (now === undefined || now.mode !== before.mode) return false;
+    if (client === undefined) return now.auth === "upstream";
+    if (!client.stillValid() || nowMs >= client.validUntilMs + ENDED_PROOF_GRACE_MS) return false;
+    switch (client.principal.how) {
+      case "certificate":
+        return this.#options.isChecked(request.socket);
+      case "proxy_header": {
+        const { trust, frontDoor } = this.#options.settings();
+        return frontDoor.namesUsers && trust.isListed(peerAddress(request.socket.remoteAddress));
+      }
+      default:
+        return true;
+    }
+  }
+
   #letIn(
     request: IncomingMessage,
     response: ServerResponse,
@@ -135,6 +170,9 @@ export class RequestHandler {
     const pass = (settled: GateResult): void => {
       if (settled.kind === "open") {
         const { client } = settled;
+        if (tunnel.settings.mode === "aware") {
+          return this.#judge({ request, response, verdict, address, client });
+        }
         return this.#forward({ request, response, verdict, address, client });
       }
       const { code, detail, headers: more } = settled;
@@ -151,12 +189,46 @@ export class RequestHandler {
     });
   }
 
-  #forward(admission: Admission): void {
+  /** On an aware tunnel: reads the message and asks whether it may go on. */
+  #judge(admission: Admission & { readonly client: Authenticated }): void {
     const { request, response, verdict, address, client } = admission;
+    const { tunnel, headers } = verdict;
+    request.on("error", ignore);
+    response.on("error", ignore);
+    if (verdict.waits === "for_continue") response.writeContinue();
+    this.#options.awareDoor.judge({ request, tunnel, client, body: verdict.body }, (result) => {
+      if (result.kind === "gone" || response.destroyed || request.socket.destroyed) {
+        if (result.kind === "forward") result.release();
+        return;
+      }
+      const cors = headers.origin === undefined ? [] : corsHeaders(headers.origin);
+      switch (result.kind) {
+        case "forward":
+          return this.#forward({ request, response, verdict, address, client, judged: result });
+        case "answer": {
+          const { httpStatus, body } = result.answer;
+          tunnel.counters.count(result.outcome);
+          response.writeHead(httpStatus, [
+            ...JSON_HEADERS,
+            ...cors,
+            "Content-Length",
+            String(body.length),
+          ]);
+          return endAnswer(request, response, this.#options.clock, body);
+        }
+        case "fail":
+          return this.#refuseIn(tunnel, request, response, result.code, { headers: cors });
+      }
+    });
+  }
+
+  #forward(admission: Admission): void {
+    const { request, response, verdict, address, client, judged } = admission;
     const { tunnel, headers, what } = verdict;
     const { registry, exchangeContext, scheme, clock, settings, onIdle } = this.#options;
     const { config } = settings();
     const refuse = (code: ErrorCode, detail?: string): void => {
+      judged?.release();
       const cors = headers.origin === undefined ? undefined : corsHeaders(headers.origin);
       this.#refuseIn(tunnel, request, response, code, { detail, headers: cors });
     };
@@ -184,7 +256,9 @@ export class RequestHandler {
       settings: tunnel.settings,
       connection: link.connection,
       body: verdict.body,
-      waits: verdict.waits,
+      wholeBody: judged?.body,
+      filter: judged?.filter,
+      waits: judged === undefined ? verdict.waits : "no",
       client,
       origin: headers.origin,
       head: {
@@ -196,18 +270,25 @@ export class RequestHandler {
         publicScheme: forwardedScheme(headers.forwardedProto) ?? scheme,
         clientAddress: peerAddress(request.socket.remoteAddress),
         exchangeId: `${this.#idPrefix}-${(++this.#count).toString(36)}`,
-        headers: passedOn(tunnel, headers),
+        headers: judged === undefined
+          ? passedOn(tunnel, headers)
+          : judgedHeaders(passedOn(tunnel, headers), judged),
       },
       observer: {
         answered: (eventStream) => {
           counters.answered(clock.now() - startedAtMs);
-          if (!eventStream) return;
+          if (!eventStream) return undefined;
+          const open = this.#streamsOf.get(owner) ?? 0;
+          // Many may have been asked for before the first one was answered.
+          if (open >= config.maxEventStreams) return "TOO_MANY_STREAMS";
           isStream = true;
           counters.eventStreams++;
-          this.#streamsOf.set(owner, (this.#streamsOf.get(owner) ?? 0) + 1);
+          this.#streamsOf.set(owner, open + 1);
+          return undefined;
         },
         ended: (outcome) => {
           if (isStream) this.#streamEnded(tunnel, owner);
+          judged?.release();
           counters.ended(outcome);
           link.exchangeEnded();
           this.running.delete(exchange);
@@ -227,7 +308,7 @@ export class RequestHandler {
     return {
       tunnel: tunnel.settings.name,
       authorization: headers.authorization,
-      certificate: isChecked(request.socket) ? certificateOf(request) : undefined,
+      certificate: certificateOf(request, isChecked(request.socket)),
       proxyUser: headers.proxyUser,
       proxyGroups: headers.proxyGroups,
     };
@@ -292,13 +373,20 @@ interface Admission {
   /** Of the client, also behind the operator's proxy. */
   readonly address: string;
   readonly client: Authenticated | undefined;
+  /** On an aware tunnel: what was judged. */
+  readonly judged?: AwareAdmission;
 }
 
-/** The client's certificate, when TLS has verified it against the CAs of `auth.client_ca`. */
-function certificateOf(request: IncomingMessage): Uint8Array | undefined {
+/**
+ * The client's certificate, and whether TLS has verified it against the CAs of `auth.client_ca` that
+ * are in force.
+ */
+function certificateOf(request: IncomingMessage, isChecked: boolean): ClientProof["certificate"] {
   const socket = request.socket as Partial<TLSSocket>; // of a TLS listener it is one
-  if (socket.encrypted !== true || socket.authorized !== true) return undefined;
-  return socket.getPeerCertificate?.(false)?.raw;
+  if (socket.encrypted !== true) return undefined;
+  const der = socket.getPeerCertificate?.(false)?.raw;
+  if (der === undefined) return undefined;
+  return { der, isVerified: isChecked && socket.authorized === true };
 }
 
 /** Without what the edge asked the client for itself. */
@@ -306,6 +394,19 @@ function passedOn({ settings }: ServedTunnel, headers: RequestHeaders): readonly
   const passes = settings.auth === "upstream" && settings.forwardAuthorization;
   if (passes || headers.authorization === undefined) return headers.endToEnd;
   return withoutHeader(headers.endToEnd, "authorization");
+}
+
+/** Without what nobody has judged; the length is that of the body that was. */
+function judgedHeaders(headers: readonly string[], judged: AwareAdmission): readonly string[] {
+  const { strip, body } = judged;
+  const kept: string[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index]!.toLowerCase();
+    if (name === "content-length" || strip.includes(name)) continue;
+    kept.push(headers[index]!, headers[index + 1]!);
+  }
+  if (body !== undefined) kept.push("Content-Length", String(body.length));
+  return kept;
 }
 
 /** What the operator's proxy says the client asked for; ignored when it is not a host. */
@@ -320,5 +421,6 @@ function forwardedScheme(value: string | undefined): "http" | "https" | undefine
 /** Errors of sockets are followed by `close`. */
 function ignore(): void {}
 
+const JSON_HEADERS = ["Content-Type", "application/json", "Cache-Control", "no-store"];
 const NOTHING = new Uint8Array(0);
 const FORWARDED_HOST = /^[A-Za-z0-9._:[\]-]{1,261}$/;

@@ -222,6 +222,7 @@ export function readResponseHeaders(
   let contentLength: number | undefined;
   let connection: string | undefined;
   let contentType = "";
+  let mcpSessionId: string | undefined;
   let encoded = false;
   let hasAccelBuffering = false;
   const endToEnd: string[] = [];
@@ -239,6 +240,9 @@ export function readResponseHeaders(
         break;
       case "content-encoding":
         encoded = true;
+        break;
+      case "mcp-session-id":
+        mcpSessionId = value;
         break;
       case "x-accel-buffering":
         hasAccelBuffering = true;
@@ -268,6 +272,9 @@ export function readResponseHeaders(
   if (isEventStream && !hasAccelBuffering) endToEnd.push("X-Accel-Buffering", "no");
   return {
     contentLength,
+    contentType,
+    isEncoded: encoded,
+    mcpSessionId,
     eventStream: !isEventStream ? "no" : encoded ? "encoded" : "plain",
     endToEnd: connection === undefined ? endToEnd : withoutNamed(endToEnd, connection),
   };
@@ -276,8 +283,11 @@ export function readResponseHeaders(
 /** The end-to-end headers of a response and what the edge needs to know about its body. */
 export interface ResponseHeaders {
   readonly contentLength: number | undefined;
+  readonly contentType: string;
+  readonly isEncoded: boolean;
+  readonly mcpSessionId: string | undefined;
   readonly eventStream: "no" | "plain" | "encoded";
-  readonly endToEnd: string[];
+  endToEnd: string[];
 }
 
 /** Without one header, given in lower case. */

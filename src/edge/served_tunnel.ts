@@ -8,9 +8,10 @@ import type { RiftStatus, TunnelStatus } from "./edge_status.ts";
 
 /**
  * How an exchange or a refused request ended: the class of the private server's status, the lower
- * case code of an answer of the edge's own, or `aborted` when the client went away first.
+ * case code of an answer of the edge's own, `aborted` when the client went away first; on an aware
+ * tunnel also `denied` by its rules, or `refused` because it is not MCP that can be judged.
  */
-export type Outcome = "aborted" | `${number}xx` | Lowercase<ErrorCode>;
+export type Outcome = "aborted" | "denied" | "refused" | `${number}xx` | Lowercase<ErrorCode>;
 
 /** One tunnel under one configuration. */
 export interface ServedTunnel {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 
 import { Secret } from "../runtime/secret.ts";
 
@@ -53,7 +53,8 @@ export function makeUserToken(): Secret {
 
 /** The SHA-256 of a token, 32 bytes: the only form in which it is kept. */
 export function hashUserToken(token: string): Uint8Array {
-  return new Uint8Array(createHash("sha256").update(token, "utf8").digest());
+  // In one call: an object per hash, with memory outside of the heap, costs more than the hash.
+  return new Uint8Array(hash("sha256", token, "buffer"));
 }
 
 /**

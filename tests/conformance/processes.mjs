@@ -52,12 +52,16 @@ export function run(command, args, options = {}) {
       ...options,
     });
     const output = [];
-    child.stdout.on("data", (chunk) => output.push(chunk));
+    let stdout = "";
+    child.stdout.on("data", (chunk) => {
+      output.push(chunk);
+      stdout += chunk;
+    });
     child.stderr.on("data", (chunk) => output.push(chunk));
     child.once("error", reject);
     child.once(
       "close",
-      (code) => resolve({ code, output: Buffer.concat(output).toString() }),
+      (code) => resolve({ code, stdout, output: Buffer.concat(output).toString() }),
     );
   });
 }

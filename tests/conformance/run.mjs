@@ -1,7 +1,8 @@
 /**
- * Runs the MCP conformance suite directly and through the tunnel, and compares per scenario.
+ * Runs the MCP conformance suite directly, through a transparent and through an aware tunnel, and
+ * compares per scenario.
  *
- * Exit code 1 when anything is worse through the tunnel, or when the fixture itself fails a required
+ * Exit code 1 when anything is worse through a tunnel, or when the fixture itself fails a required
  * scenario. See README.md beside this file.
  */
 
@@ -65,9 +66,8 @@ async function main() {
     const targets = await startTargets(servers, work);
     const results = [];
     for (const selection of SELECTIONS) {
-      const { direct, tunnel } = targets[selection.upstream];
       const runs = {};
-      for (const [way, url] of [["direct", direct], ["tunnel", tunnel]]) {
+      for (const [way, url] of Object.entries(targets[selection.upstream])) {
         runs[way] = await runSuite({
           suiteNode,
           url,
@@ -75,7 +75,10 @@ async function main() {
           work,
         });
       }
-      results.push(judge(selection, runs));
+      const { direct, ...tunnels } = runs;
+      for (const [way, tunnel] of Object.entries(tunnels)) {
+        results.push(judge({ ...selection, way }, { direct, tunnel }));
+      }
     }
     await report(results);
     return results.every(({ ok }) => ok) ? 0 : 1;
@@ -139,13 +142,20 @@ async function startTargets(servers, work) {
     servers.push(server);
     return server;
   };
-  const tunnelTo = (upstream) =>
-    started(startTunnel({
-      edge: mcptun(options.edge),
-      rift: mcptun(options.rift),
-      upstream,
-      folder: join(work, `tunnel-${servers.length}`),
-    }));
+  const tunnelsTo = async (upstream) => {
+    const urls = {};
+    for (const mode of ["transparent", "aware"]) {
+      const tunnel = await started(startTunnel({
+        edge: mcptun(options.edge),
+        rift: mcptun(options.rift),
+        upstream,
+        mode,
+        folder: join(work, `tunnel-${servers.length}`),
+      }));
+      urls[mode] = tunnel.url;
+    }
+    return urls;
+  };
 
   const fixture = await started(
     startServer(process.execPath, [join(dist, "tests/fixtures/mcp/main.js")]),
@@ -169,11 +179,11 @@ async function startTargets(servers, work) {
     // dns-rebinding-protection insists on a URL at localhost.
     fixture: {
       direct: fixture.url.replace("127.0.0.1", "localhost"),
-      tunnel: (await tunnelTo(fixture.url)).url,
+      ...await tunnelsTo(fixture.url),
     },
     "server-everything": {
       direct: everythingUrl.replace("127.0.0.1", "localhost"),
-      tunnel: (await tunnelTo(everythingUrl)).url,
+      ...await tunnelsTo(everythingUrl),
     },
   };
 }
@@ -184,7 +194,7 @@ async function runSuite({ suiteNode, url, args, work }) {
     here,
     "node_modules/@modelcontextprotocol/conformance/dist/index.js",
   );
-  const { code } = await run(suiteNode, [
+  const { code, output: said } = await run(suiteNode, [
     suite,
     "server",
     "--url",
@@ -193,10 +203,10 @@ async function runSuite({ suiteNode, url, args, work }) {
     "-o",
     output,
   ]);
-  return { code, scenarios: await readScenarios(output) };
+  return { code, said, scenarios: await readScenarios(output) };
 }
 
-function judge({ name, upstream, clean }, { direct, tunnel }) {
+function judge({ name, upstream, clean, way }, { direct, tunnel }) {
   const worse = regressions(direct.scenarios, tunnel.scenarios);
   if (direct.scenarios.size === 0) worse.push("no scenario ran");
   if (clean && direct.code !== 0) {
@@ -207,10 +217,13 @@ function judge({ name, upstream, clean }, { direct, tunnel }) {
   }
   return {
     selection: name,
+    way,
     upstream,
     direct: { exit: direct.code, ...totals(direct.scenarios) },
     tunnel: { exit: tunnel.code, ...totals(tunnel.scenarios) },
     worse,
+    // The end is what explains it.
+    said: worse.length === 0 ? undefined : tunnel.said.slice(-4_000),
     ok: worse.length === 0,
   };
 }
@@ -220,15 +233,19 @@ async function report(results) {
     { scenariosPassed, scenariosFailed, checksPassed, checksFailed, exit },
   ) =>
     `${scenariosPassed}/${scenariosFailed} scenarios, ${checksPassed}/${checksFailed} checks, exit ${exit}`;
-  console.table(results.map(({ selection, upstream, direct, tunnel, ok }) => ({
-    upstream,
-    selection,
-    "direct (passed/failed)": text(direct),
-    "tunnel (passed/failed)": text(tunnel),
-    verdict: ok ? "same" : "WORSE",
-  })));
-  for (const { selection, worse } of results) {
-    for (const line of worse) console.error(`${selection}: ${line}`);
+  console.table(
+    results.map(({ selection, way, upstream, direct, tunnel, ok }) => ({
+      upstream,
+      selection,
+      "direct (passed/failed)": text(direct),
+      tunnel: way,
+      "through it (passed/failed)": text(tunnel),
+      verdict: ok ? "same" : "WORSE",
+    })),
+  );
+  for (const { selection, way, worse, said } of results) {
+    for (const line of worse) console.error(`${selection}, ${way}: ${line}`);
+    if (said !== undefined) console.error(said);
   }
   await mkdir(join(here, "results"), { recursive: true });
   const file = join(here, "results/latest.json");

@@ -4,8 +4,13 @@ import { createSocket } from "node:dgram";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort, run, startProcess } from "./processes.mjs";
+import { startSigningProxy } from "./signing_proxy.mjs";
 
 const READY_MS = 20_000;
+const AWARE = `mode = "aware"
+default = "allow"
+server_requests = ["sampling", "elicitation", "roots"]
+`;
 
 /**
  * Starts both roles; resolves when the tunnel answers.
@@ -14,17 +19,27 @@ const READY_MS = 20_000;
  * @param {string[]} options.edge Command line of mcptun for the edge, without its subcommand.
  * @param {string[]} options.rift The same for the rift.
  * @param {string} options.upstream The private server.
+ * @param {"transparent" | "aware"} options.mode An aware tunnel allows everything, and is asked through
+ *   a proxy that adds a user's token.
  * @param {string} options.folder A folder that does not exist, for configuration and state.
  * @returns {Promise<{url: string, stop: () => Promise<void>}>} `url` is at `localhost`.
  */
-export async function startTunnel({ edge, rift, upstream, folder }) {
+export async function startTunnel({ edge, rift, upstream, mode, folder }) {
   const port = await freePort();
+  const isAware = mode === "aware";
+  const publicPort = isAware ? await freePort() : port;
   const config = join(folder, "mcptun.toml");
   const token = join(folder, "rift.token");
   await mkdir(folder);
   await writeFile(
     config,
-    configText({ port, tunnelPort: await freeUdpPort(), folder }),
+    configText({
+      port,
+      publicPort,
+      isAware,
+      tunnelPort: await freeUdpPort(),
+      folder,
+    }),
   );
   await mustRun([
     ...edge,
@@ -57,8 +72,28 @@ export async function startTunnel({ edge, rift, upstream, folder }) {
         `suite=${upstream}`,
       ]),
     );
-    const url = `http://localhost:${port}/suite/mcp`;
-    await untilOnline(url, processes);
+    if (isAware) {
+      const issue = [
+        "token",
+        "issue",
+        "--user",
+        "suite",
+        "--ttl",
+        "1h",
+        "--config",
+        config,
+      ];
+      const token = await mustRun([...edge, ...issue]);
+      processes.push(
+        await startSigningProxy(
+          `http://127.0.0.1:${port}`,
+          publicPort,
+          token.trim(),
+        ),
+      );
+    }
+    const url = `http://localhost:${publicPort}/suite/mcp`;
+    await untilOnline(url, processes.filter((process) => "ended" in process));
     return { url, stop };
   } catch (error) {
     await stop();
@@ -67,23 +102,25 @@ export async function startTunnel({ edge, rift, upstream, folder }) {
 }
 
 /** The suite also calls as a page at the tunnel's own address would; an edge allows no Origin unasked. */
-function configText({ port, tunnelPort, folder }) {
+function configText({ port, publicPort, isAware, tunnelPort, folder }) {
   return `[edge]
 listen = "127.0.0.1:${port}"
+hosts = ["localhost:${publicPort}"]
 tunnel_listen = "127.0.0.1:${tunnelPort}"
 state_dir = "${join(folder, "state")}"
 
 [[tunnel]]
 name = "suite"
-origins = ["http://localhost:${port}"]
-`;
+origins = ["http://localhost:${publicPort}"]
+${isAware ? AWARE : ""}`;
 }
 
 async function mustRun([command, ...args]) {
-  const { code, output } = await run(command, args);
+  const { code, output, stdout } = await run(command, args);
   if (code !== 0) {
     throw new Error(`Cannot run ${args.join(" ")}: exit ${code}\n${output}`);
   }
+  return stdout;
 }
 
 /** Asks until the answer is not "no rift is connected". */

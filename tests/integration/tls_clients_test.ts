@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
+import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -27,6 +28,7 @@ import {
 import { endRoles, startRoles } from "../support/role_processes.ts";
 import { outcomeOf } from "../support/test_issuer.ts";
 import { makeClient } from "../support/test_pki.ts";
+import { waitFor } from "../support/tunnel_context.ts";
 import { type Bench, EDGE_SETTINGS, startBench, WEB_TUNNEL } from "../support/tunnel_bench.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
@@ -91,6 +93,7 @@ async function withEdge(
     log: silentLogger,
   });
   const clientAuth: ClientAuthentication = {
+    isCheap: (proof) => real.isCheap(proof),
     resourceFacts: (tunnel) => real.resourceFacts(tunnel),
     authenticate(proof) {
       const result = real.authenticate(proof);
@@ -197,6 +200,49 @@ test("a CA that is taken away counts no more, on old connections and for old TLS
     assert.deepEqual(before.map(({ status }) => status), [200, 200]);
     assert.deepEqual(after.map(({ status }) => status), [401, 401, 401]);
     assert.equal(other.status, 200);
+  });
+});
+
+test("a handshake that began under a CA that is taken away proves nothing, and its streams end", async () => {
+  await withEdge(async ({ bench, url, clientAuth }) => {
+    const { port } = new URL(url);
+    const raw = connectTcp(Number(port), "127.0.0.1");
+    await new Promise<void>((resolve) => void raw.once("connect", () => resolve()));
+    await waitFor(() => bench.edge.status().clientConnections === 1);
+    const agent = clientOf(carol);
+    const stream = await new Promise<IncomingMessage>((resolve, reject) => {
+      httpsRequest(`${url}/events`, { agent }).once("response", resolve).on("error", reject).end();
+    });
+    stream.resume().on("error", () => {});
+    const cut = new Promise<void>((resolve) => void stream.once("close", () => resolve()));
+
+    bench.edge.update({
+      config: EDGE_SETTINGS,
+      tunnels: [GUARDED],
+      clientAuth,
+      publicTls: { ...server, clientCaPem: otherCa.certPem },
+    });
+    await cut;
+    const late = connectTls({
+      socket: raw,
+      servername: "localhost",
+      ca: serverCa.certPem,
+      cert: carol.certPem,
+      key: carol.keyPem,
+    });
+    let received = "";
+    const answered = new Promise<void>((resolve) =>
+      void late.on("data", (chunk) => {
+        received += chunk;
+        if (received.includes("\r\n\r\n")) resolve();
+      })
+    );
+    late.write(`GET /web/ HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`);
+    await answered;
+    late.destroy();
+    agent.destroy();
+
+    assert.match(received, /^HTTP\/1\.1 401 /);
   });
 });
 

@@ -47,6 +47,9 @@ export const WEB_TUNNEL: TunnelSettings = {
   protocol: "http",
   auth: "upstream",
   forwardAuthorization: true,
+  mode: "transparent",
+  rules: {},
+  serverRequests: [],
   origins: [],
   sseKeepaliveMs: 0,
 };
@@ -56,6 +59,9 @@ export const MCP_TUNNEL: TunnelSettings = {
   protocol: "mcp",
   auth: "upstream",
   forwardAuthorization: true,
+  mode: "transparent",
+  rules: {},
+  serverRequests: [],
   origins: ["https://good.example"],
   sseKeepaliveMs: 0,
 };

@@ -2,6 +2,9 @@
 
 import { systemClock } from "../../src/clock.ts";
 import { startEdge } from "../../src/edge/edge.ts";
+import type { PolicyDecider } from "../../src/edge/edge_options.ts";
+import { FAMILIES } from "../../src/mcp/methods.ts";
+import type { ClientAuthentication } from "../../src/principal.ts";
 import { type Logger, silentLogger } from "../../src/log.ts";
 import { startRift } from "../../src/rift/rift.ts";
 import type { Transport } from "../../src/transport/transport.ts";
@@ -22,6 +25,8 @@ export interface TunnelPairOptions {
   /** Values of `Origin` the tunnel allows; none by default. */
   readonly origins?: readonly string[];
   readonly log?: Logger;
+  /** Makes the tunnel aware: judged by this, for one user without a token. */
+  readonly policy?: PolicyDecider;
 }
 
 /** A tunnel that is up. */
@@ -43,6 +48,7 @@ export async function openTunnelPair(
     port = 0,
     origins = [],
     log = silentLogger,
+    policy,
   } = options;
   const pki = options.pki ?? await makeTestPki();
   const controller = new AbortController();
@@ -53,14 +59,18 @@ export async function openTunnelPair(
       name: "test",
       path: protocol === "mcp" ? "/test/mcp" : "/test",
       protocol,
-      auth: "upstream",
+      auth: policy === undefined ? "upstream" : "edge",
       forwardAuthorization: true,
+      mode: policy === undefined ? "transparent" : "aware",
+      rules: {},
+      serverRequests: FAMILIES,
       origins,
       sseKeepaliveMs: 0,
     }],
     transport: transport(),
     tls: pki.server,
     rifts: authorityOf(ANY_RIFT),
+    ...(policy === undefined ? {} : { policy, clientAuth: ONE_USER }),
     clock: systemClock,
     log: log.child({ side: "edge" }),
     signal,
@@ -92,3 +102,15 @@ export async function openTunnelPair(
   url.hostname = "localhost";
   return { url: url.href, close };
 }
+
+/** Takes every request for one of the same user. */
+const ONE_USER: ClientAuthentication = {
+  authenticate: () => ({
+    outcome: "authenticated",
+    principal: { user: "test", groups: [], how: "user_token" },
+    validUntilMs: Infinity,
+    stillValid: () => true,
+  }),
+  isCheap: () => false,
+  resourceFacts: () => undefined,
+};

@@ -535,7 +535,10 @@ export class QuicConnection implements Connection {
   }
 
   #forgetIfDone(stream: QuicStream): void {
-    if (stream.done && !stream.queued) this.#streams.delete(stream.id);
+    if (!stream.done || stream.queued) return;
+    this.#streams.delete(stream.id);
+    // The map's old tables may outlive the stream (see ChurnSet), but not what it was for.
+    stream.handle(NO_HANDLER);
   }
 
   #shutdown(stream: QuicStream, half: number, code: number): void {

@@ -29,6 +29,9 @@ const COMMANDS = [
   ["config"],
   ["config", "check"],
   ["doctor"],
+  ["policy"],
+  ["policy", "check"],
+  ["policy", "explain"],
 ];
 
 const folder = mkdtempSync(join(tmpdir(), "mcptun-test-"));

@@ -59,6 +59,16 @@ test("HostTable compares names exactly, and ports where one is named", () => {
   assert.equal(count, cases.length);
 });
 
+test("HostTable takes a loopback name of another port when it is configured", () => {
+  const listener = { scheme: "http", port: 8080, loopback: true } as const;
+  const hosts = new HostTable(listener, ["localhost:9000"]); // of a proxy on the same host
+
+  assert.equal(hosts.isEdge("localhost:9000"), true);
+  assert.equal(hosts.isEdge("localhost:8080"), true);
+  assert.equal(hosts.isEdge("localhost:9001"), false);
+  assert.equal(hosts.isEdge("127.0.0.1:9000"), false);
+});
+
 test("HostTable takes loopback names only on a loopback listener, with its port", () => {
   const hosts = new HostTable({ scheme: "http", port: 8080, loopback: true }, []);
 

@@ -1,0 +1,210 @@
+/**
+ * What a policy decision and a reload cost: `node bench/policy.mjs [--quick]`, on a build.
+ *
+ * A decision is compared with a naive evaluation of the same rules in the same run: every policy in
+ * turn, every pattern compiled to a regular expression once, by picomatch. Both must agree.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
+import process from "node:process";
+import picomatch from "picomatch";
+
+const [{ decide }, { parsePolicy }, { compileUserPolicy }, { readPolicyTables }] = await Promise
+  .all(
+    ["policy/decide", "config/policy_file", "policy/user_layer", "config/policy_schema"]
+      .map((path) => import(new URL(`../dist/src/${path}.js`, import.meta.url))),
+  );
+const quick = process.argv.includes("--quick");
+const DECISIONS = quick ? 20_000 : 200_000;
+const RELOADS = quick ? 3 : 15;
+const PLACE = { line: 1, column: 1 };
+const GLOBS = { dot: true, nonegate: true, noextglob: true, strictBrackets: true };
+
+const results = { decisions: [], reload: [] };
+for (const shape of ["own", "shared"]) results.decisions.push(measureDecisions(shape));
+for (const patterns of [5, 20]) results.reload.push(measureReload(patterns));
+results.worst = measureWorst();
+console.table(results.decisions);
+console.table(results.reload);
+console.table(results.worst);
+if (!quick) save();
+
+/** 1,000 policies of 20 patterns. `own`: each for a user or a group; `shared`: 20 of them for everybody. */
+function measureDecisions(shape) {
+  const entries = entriesOf(1_000, 20, shape);
+  const policy = compileUserPolicy({ file: "user.toml", entries, placeOf: () => PLACE });
+  const layers = [policy.layerFor("code-server")];
+  const naive = naiveOf(entries);
+  const cases = Array.from({ length: 1_000 }, (_, index) => ({
+    principal: {
+      user: `user${index}`,
+      groups: [`group${index % 50}`, `group${(index * 7) % 50}`, "staff"],
+      how: "jwt",
+    },
+    target: targetOf(index),
+  }));
+  for (const { principal, target } of cases) {
+    const { allowed } = decide(layers, principal, target);
+    assert.equal(allowed, naive(principal, target), `${principal.user} ${target.name}`);
+  }
+  const ours = timed(DECISIONS, (index) => {
+    const { principal, target } = cases[index % cases.length];
+    return decide(layers, principal, target);
+  });
+  const theirs = timed(Math.ceil(DECISIONS / 100), (index) => {
+    const { principal, target } = cases[index % cases.length];
+    return naive(principal, target);
+  });
+  return {
+    shape,
+    policies: 1_000,
+    patterns: 20_000,
+    decisions: DECISIONS,
+    medianUs: ours.medianUs,
+    p99Us: ours.p99Us,
+    naiveMedianUs: theirs.medianUs,
+    naiveP99Us: theirs.p99Us,
+  };
+}
+
+/** A file of 10,000 users with a policy each: checked and compiled from parsed TOML, and all in all. */
+function measureReload(patterns) {
+  const entries = entriesOf(10_000, patterns, "own");
+  const written = {
+    policy: entries.map(({ users, groups, lists }) => ({ users, groups, ...lists })),
+  };
+  const text = tomlOf(written.policy);
+  const compile = repeated(RELOADS, () => {
+    const tables = readPolicyTables(written);
+    assert.equal(tables.problems.length, 0);
+    return compileUserPolicy({ file: "user.toml", entries: tables.entries, placeOf: () => PLACE });
+  });
+  const whole = repeated(Math.ceil(RELOADS / 3), () => parsePolicy(text, "user.toml"));
+  const place = repeated(Math.ceil(RELOADS / 3), () => {
+    const loaded = parsePolicy(text, "user.toml");
+    const startedAt = performance.now();
+    loaded.locate(["policy", 9_999, "allow_tools", 0]);
+    return performance.now() - startedAt;
+  }, "returned");
+  return {
+    users: 10_000,
+    patternsEach: patterns,
+    fileMib: Number((text.length / 1_048_576).toFixed(1)),
+    compileMedianMs: compile.median,
+    compileMaxMs: compile.max,
+    withTomlMedianMs: whole.median,
+    firstPlaceMedianMs: place.median,
+  };
+}
+
+/** The slowest pattern we found that is accepted, against targets that double in length. */
+function measureWorst() {
+  const pattern = `file:///{*,a*,b*,c*}[ab]${"a".repeat(470)}c*`;
+  const entries = [{ users: ["*"], groups: [], lists: { allow_resources: [pattern] } }];
+  const policy = compileUserPolicy({ file: "user.toml", entries, placeOf: () => PLACE });
+  const layers = [policy.layerFor("code-server")];
+  const principal = { user: "alice", groups: [], how: "jwt" };
+  return [500, 1_000, 2_000, 4_000].map((chars) => {
+    const target = { kind: "resource", name: `file:///${"a".repeat(chars)}` };
+    const { medianUs, p99Us } = timed(quick ? 200 : 2_000, () => decide(layers, principal, target));
+    return { targetChars: chars, medianUs, p99Us };
+  });
+}
+
+function entriesOf(count, patterns, shape) {
+  return Array.from({ length: count }, (_, index) => {
+    const everybody = shape === "shared" && index % 50 === 0;
+    const users = everybody ? ["*"] : index % 10 === 9 ? [`user${index % 100}*`] : [`user${index}`];
+    const groups = index % 20 === 0 ? [`group${index % 50}`] : [];
+    const third = Math.floor(patterns / 4);
+    const list = (make, length) => Array.from({ length }, (_, item) => make(item));
+    return {
+      users,
+      groups,
+      lists: {
+        allow_tools: [
+          ...list((item) => `tool_${index}_${item}`, third),
+          ...list((item) => `p${index}_${item}_*`, patterns - 3 * third),
+        ],
+        deny_tools: list((item) => `*_danger_${index}_${item}`, third),
+        allow_resources: list((item) => `file:///repo/${index}/${item}/**`, third),
+      },
+    };
+  });
+}
+
+function targetOf(index) {
+  const names = [
+    { kind: "tool", name: `tool_${index}_1` },
+    { kind: "tool", name: `p${index}_2_read` },
+    { kind: "tool", name: "unknown_tool" },
+    { kind: "resource", name: `file:///repo/${index}/2/src/main.ts` },
+    { kind: "resource", name: "file:///etc/passwd" },
+  ];
+  return names[index % names.length];
+}
+
+function naiveOf(entries) {
+  const make = (patterns = []) => patterns.map((pattern) => picomatch(pattern, GLOBS));
+  const all = entries.map(({ users, groups, lists }) => ({
+    users: make(users),
+    groups: make(groups),
+    tool: { allow: make(lists.allow_tools), deny: make(lists.deny_tools) },
+    resource: { allow: make(lists.allow_resources), deny: make(lists.deny_resources) },
+  }));
+  return ({ user, groups }, { kind, name }) => {
+    const matching = all.filter((policy) =>
+      policy.users.some((matches) => matches(user)) ||
+      groups.some((group) => policy.groups.some((matches) => matches(group)))
+    );
+    if (matching.some((policy) => policy[kind].deny.some((matches) => matches(name)))) return false;
+    return matching.some((policy) => policy[kind].allow.some((matches) => matches(name)));
+  };
+}
+
+function timed(count, run) {
+  for (let index = 0; index < Math.min(count, 5_000); index++) run(index);
+  const times = new Float64Array(count);
+  for (let index = 0; index < count; index++) {
+    const startedAt = performance.now();
+    run(index);
+    times[index] = performance.now() - startedAt;
+  }
+  times.sort();
+  const at = (fraction) => Number((times[Math.ceil(count * fraction) - 1] * 1_000).toFixed(2));
+  return { medianUs: at(0.5), p99Us: at(0.99) };
+}
+
+function repeated(count, run, measure = "elapsed") {
+  const times = [];
+  for (let index = 0; index < count; index++) {
+    const startedAt = performance.now();
+    const returned = run();
+    times.push(measure === "elapsed" ? performance.now() - startedAt : returned);
+  }
+  times.sort((a, b) => a - b);
+  return { median: Math.round(times[times.length >> 1]), max: Math.round(times.at(-1)) };
+}
+
+function tomlOf(policies) {
+  return policies.map((policy) =>
+    `[[policy]]\n${
+      Object.entries(policy).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join("")
+    }`
+  ).join("\n");
+}
+
+function save() {
+  const file = new URL("results/policy.json", import.meta.url);
+  mkdirSync(new URL("results/", import.meta.url), { recursive: true });
+  const machine = { cpu: cpus()[0]?.model, cores: cpus().length, loadAverage: loadavg() };
+  const facts = { command: "node bench/policy.mjs", date: new Date().toISOString(), machine };
+  writeFileSync(
+    file,
+    `${JSON.stringify({ ...facts, node: process.version, ...results }, null, 2)}\n`,
+  );
+}

@@ -1,0 +1,179 @@
+/**
+ * What a private server answers on an aware tunnel, without what the caller may not see.
+ *
+ * A JSON body is held until it is whole; an event stream goes through event by event. What cannot be
+ * judged does not pass.
+ *
+ * @module
+ */
+
+import type { Buffer } from "node:buffer";
+
+import { MAX_ANSWER_MESSAGE_BYTES } from "../../limits.ts";
+import type { FilterOptions } from "../../mcp/filter_options.ts";
+import { filterMessage, type ServerMessage } from "../../mcp/filters.ts";
+import { EventStreamFilter, type EventVerdict } from "../../mcp/sse.ts";
+import type { ByteBudget } from "./byte_budget.ts";
+import { HeldBody } from "./byte_budget.ts";
+
+/** How the body of an answer is handled. */
+export type BodyPlan =
+  /** It has none, or it is the plain text of an error. */
+  | "pass"
+  /** One JSON text. */
+  | "whole"
+  | "events"
+  /** Nobody can say what is in it. */
+  | "refuse";
+
+/** What a filter needs, and whom it tells. */
+export interface AnswerFilterOptions {
+  readonly filter: FilterOptions;
+  readonly budget: ByteBudget;
+  /** Raw JSON text of the request's id, for an error in place of the answer. */
+  readonly id: string | undefined;
+  /** The session that an answer to `initialize` opens. */
+  readonly onSession: (id: string) => void;
+  /** Every message that passes. */
+  readonly onMessage: (message: ServerMessage) => void;
+  readonly onEventId: (id: string) => void;
+  readonly onRefused: (reason: string) => void;
+}
+
+/** The head of an answer, as far as it decides what becomes of the body. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly contentType: string;
+  readonly isEncoded: boolean;
+  readonly hasBody: boolean;
+  readonly sessionId: string | undefined;
+}
+
+/** Filters the answer of one exchange. */
+export class AnswerFilter {
+  /** Entries in lists, before and after; for the audit record. */
+  listed = 0;
+  shown = 0;
+  readonly #options: AnswerFilterOptions;
+  #held: HeldBody | undefined;
+  #events: EventStreamFilter | undefined;
+
+  constructor(options: AnswerFilterOptions) {
+    this.#options = options;
+  }
+
+  /** Raw JSON text of the id that an error in place of the answer carries. */
+  get id(): string | undefined {
+    return this.#options.id;
+  }
+
+  /** Called once, with the head. `emit` takes what passes of an event stream. */
+  plan(head: AnswerHead, emit: (bytes: Buffer) => void): BodyPlan {
+    if (head.status < 400 && head.sessionId !== undefined) this.#options.onSession(head.sessionId);
+    if (!head.hasBody) return "pass";
+    if (head.isEncoded) return this.#refuse("encoded");
+    // Without a type it must be empty, or JSON all the same.
+    if (head.contentType === "" || JSON_TYPE.test(head.contentType)) {
+      this.#held = new HeldBody(this.#options.budget, MAX_ANSWER_MESSAGE_BYTES);
+      return "whole";
+    }
+    if (EVENT_TYPE.test(head.contentType)) {
+      this.#events = new EventStreamFilter({
+        maxEventBytes: MAX_ANSWER_MESSAGE_BYTES,
+        inspect: (data) => this.#inspect(data),
+        onId: (id) => this.#options.onEventId(id),
+        emit,
+      });
+      return "events";
+    }
+    // Errors of HTTP itself, such as a proxy's page: no part of MCP is in them.
+    return head.status >= 400 && TEXT_TYPE.test(head.contentType)
+      ? "pass"
+      : this.#refuse("media_type");
+  }
+
+  /** Takes a chunk of a body that is held; false when it grows too large. */
+  hold(chunk: Uint8Array): boolean {
+    const outcome = this.#held?.add(chunk) ?? "no_room";
+    if (outcome === "taken") return true;
+    this.#refuse(outcome);
+    return false;
+  }
+
+  /** The held body as it may be seen; `undefined` when it cannot be judged. */
+  whole(): Buffer | undefined {
+    const held = this.#held;
+    if (held === undefined) return undefined;
+    const bytes = held.whole();
+    if (bytes.length === 0) return bytes;
+    const filtered = filterMessage(bytes, this.#options.filter);
+    switch (filtered.outcome) {
+      case "unchanged":
+        this.#passed(filtered.messages);
+        return bytes;
+      case "rewritten":
+        this.listed += filtered.before;
+        this.shown += filtered.after;
+        this.#passed(filtered.messages);
+        return filtered.bytes;
+      case "dropped":
+        this.#refuse("dropped");
+        return undefined;
+      case "refused":
+        this.#refuse(filtered.reason);
+        return undefined;
+    }
+  }
+
+  /** Takes a chunk of an event stream; what passes goes to `emit`. @throws when the stream must be cut. */
+  push(chunk: Uint8Array): void {
+    this.#events?.push(chunk);
+  }
+
+  /** The answer is over, however. Idempotent. */
+  close(): void {
+    this.#held?.release();
+    this.#events?.end();
+  }
+
+  #inspect(data: Buffer): EventVerdict {
+    // Priming events of the legacy era have an id and no data.
+    if (data.length === 0) return "pass";
+    const filtered = filterMessage(data, this.#options.filter);
+    switch (filtered.outcome) {
+      case "unchanged":
+        this.#passed(filtered.messages);
+        return "pass";
+      case "rewritten":
+        this.listed += filtered.before;
+        this.shown += filtered.after;
+        this.#passed(filtered.messages);
+        return filtered.bytes;
+      case "dropped":
+        return "drop";
+      case "refused":
+        this.#refuse(filtered.reason);
+        throw new CutStream(filtered.reason);
+    }
+  }
+
+  #passed(messages: readonly ServerMessage[]): void {
+    for (const message of messages) {
+      if (message.verdict === "pass") this.#options.onMessage(message);
+    }
+  }
+
+  #refuse(reason: string): "refuse" {
+    this.#options.onRefused(reason);
+    return "refuse";
+  }
+}
+
+/** An event that cannot be judged: nothing after it passes. */
+class CutStream extends Error {
+  override readonly name = "CutStream";
+}
+
+const JSON_TYPE = /^application\/json[ \t]*(?:;|$)/i;
+const EVENT_TYPE = /^text\/event-stream[ \t]*(?:;|$)/i;
+const TEXT_TYPE = /^text\/(?:plain|html)[ \t]*(?:;|$)/i;

@@ -1,0 +1,345 @@
+/**
+ * Judges what is asked of an aware tunnel: the body is read whole, scanned strictly, and every tool,
+ * resource, prompt and method it names is decided about before a byte goes on.
+ *
+ * What is forwarded are the bytes that were judged.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { IncomingMessage } from "node:http";
+
+import type { Clock } from "../../clock.ts";
+import type { ErrorCode } from "../../errors.ts";
+import { MAX_ANSWER_MESSAGE_BYTES } from "../../limits.ts";
+import type { Logger } from "../../log.ts";
+import type { ClientMessage, Target } from "../../mcp/client_message.ts";
+import { type Classified, classifyRequest } from "../../mcp/classify.ts";
+import { stripCapabilities } from "../../mcp/edit.ts";
+import { denialAnswer, refusalAnswer, type RpcAnswer, rpcError } from "../../mcp/errors.ts";
+import { FAMILIES } from "../../mcp/methods.ts";
+import type { Decision } from "../../policy/decide.ts";
+import { reasonText } from "../../policy/explain.ts";
+import type { Authenticated } from "../../principal.ts";
+import type { BodyWatch } from "../body_watch.ts";
+import type { JudgedMessage, PolicyDecider } from "../edge_options.ts";
+import type { ServedTunnel } from "../served_tunnel.ts";
+import { AnswerFilter } from "./answer_filter.ts";
+import type { ByteBudget } from "./byte_budget.ts";
+import { collectBody, type CollectedBody } from "./collect_body.ts";
+import type { OwnedId, OwnedIds } from "./owned_ids.ts";
+
+/** What the door is made from. */
+export interface AwareDoorOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly policy: () => PolicyDecider | undefined;
+  readonly owned: OwnedIds;
+  readonly budget: ByteBudget;
+  readonly bodyWatch: BodyWatch;
+  readonly onJudged?: ((judged: JudgedMessage) => void) | undefined;
+  readonly maxBodyBytes: () => number;
+}
+
+/** A request of a client that was recognized. */
+export interface AwareArrival {
+  readonly request: IncomingMessage;
+  readonly tunnel: ServedTunnel;
+  readonly client: Authenticated;
+  /** Does a body follow, and how is it framed? */
+  readonly body: "none" | "sized" | "chunked";
+}
+
+/** A request that may go on. */
+export interface AwareAdmission {
+  readonly kind: "forward";
+  /** What was judged, or an edit of it that only takes away; `undefined` without a body. */
+  readonly body: Buffer | undefined;
+  /** Gives the room of the body back, once it is sent. */
+  readonly release: () => void;
+  /** Headers that must not travel on, lower case. */
+  readonly strip: readonly string[];
+  readonly filter: AnswerFilter;
+}
+
+/** What came of judging. */
+export type AwareResult =
+  | AwareAdmission
+  /** Answered here. */
+  | { readonly kind: "answer"; readonly answer: RpcAnswer; readonly outcome: "denied" | "refused" }
+  | { readonly kind: "fail"; readonly code: ErrorCode }
+  /** The client has left. */
+  | { readonly kind: "gone" };
+
+/** One for all aware tunnels of an edge. */
+export class AwareDoor {
+  readonly #options: AwareDoorOptions;
+
+  constructor(options: AwareDoorOptions) {
+    this.#options = options;
+  }
+
+  /** Calls `done` once, at once when there is no body. */
+  judge(arrival: AwareArrival, done: (result: AwareResult) => void): void {
+    if (arrival.body === "none") return done(this.#judge(arrival, undefined));
+    const { budget, bodyWatch, clock, maxBodyBytes } = this.#options;
+    collectBody({
+      request: arrival.request,
+      framing: arrival.body,
+      maxBytes: maxBodyBytes(),
+      budget,
+      watch: bodyWatch,
+      clock,
+      done: (body) => {
+        if (body === "gone") return done({ kind: "gone" });
+        if (typeof body === "string") return done({ kind: "fail", code: body });
+        const result = this.#judge(arrival, body);
+        if (result.kind !== "forward") body.release();
+        done(result);
+      },
+    });
+  }
+
+  #judge(arrival: AwareArrival, body: CollectedBody | undefined): AwareResult {
+    const { request } = arrival;
+    const bytes = body?.bytes ?? NOTHING;
+    const classified = classifyRequest({
+      httpMethod: request.method ?? "",
+      rawHeaders: request.rawHeaders,
+      body: bytes,
+      maxBytes: this.#options.maxBodyBytes(),
+      batches: "judge",
+    });
+    if (classified.outcome === "refused") {
+      this.#options.log.info("Request refused", {
+        tunnel: arrival.tunnel.settings.name,
+        user: arrival.client.principal.user,
+        reason: classified.reason,
+      });
+      return { kind: "answer", answer: refusalAnswer(classified), outcome: "refused" };
+    }
+    const judged = new Judgement(this.#options, arrival, classified);
+    const refusal = judged.ownership() ?? judged.decisions();
+    if (refusal !== undefined) return refusal;
+    return {
+      kind: "forward",
+      body: body === undefined ? undefined : judged.forwardedBody(bytes),
+      release: () => body?.release(),
+      // Nothing that is compressed can be judged on its way back.
+      strip: [...classified.strip, "accept-encoding"],
+      filter: judged.answerFilter(),
+    };
+  }
+}
+
+/** One classified request, held against who asks. */
+class Judgement {
+  readonly #options: AwareDoorOptions;
+  readonly #arrival: AwareArrival;
+  readonly #classified: Classified;
+  readonly #owner: string;
+  readonly #tunnel: string;
+
+  constructor(options: AwareDoorOptions, arrival: AwareArrival, classified: Classified) {
+    this.#options = options;
+    this.#arrival = arrival;
+    this.#classified = classified;
+    const { how, user } = arrival.client.principal;
+    this.#owner = `${how} ${user}`;
+    this.#tunnel = arrival.tunnel.settings.name;
+  }
+
+  /** Sessions, events and requests of the server belong to who got them; to others they are not there. */
+  ownership(): AwareResult | undefined {
+    const { kind, sessionId, lastEventId, messages } = this.#classified;
+    if (sessionId !== undefined && !this.#owns("session", sessionId)) {
+      return notFound("Session not found");
+    }
+    if (lastEventId !== undefined && !this.#owns("event", lastEventId)) {
+      return notFound("Event not found");
+    }
+    for (const message of messages) {
+      if (message.kind !== "response" || message.id === undefined) continue;
+      const asked = this.#id("request", this.#requestKey(message.id.key));
+      if (!this.#options.owned.belongsTo(asked, this.#owner)) {
+        const text = "This answers no request of the server";
+        return refusedBody(400, -32600, text);
+      }
+      // One answer for one request.
+      this.#options.owned.end(asked);
+    }
+    if (kind === "end_session" && sessionId !== undefined) {
+      this.#options.owned.end(this.#id("session", sessionId));
+    }
+    return undefined;
+  }
+
+  /** Everything that every message names. */
+  decisions(): AwareResult | undefined {
+    const { messages, era } = this.#classified;
+    const denials = messages.map((message) => this.#denialOf(message));
+    if (denials.every((denial) => denial === undefined)) return undefined;
+    if (this.#classified.kind !== "batch") {
+      return { kind: "answer", answer: denials[0]!, outcome: "denied" };
+    }
+    // A batch goes on whole or not at all: its bytes are not taken apart.
+    const bodies = messages.flatMap((message, index) => {
+      if (message.kind !== "request" || message.id === undefined) return [];
+      const denial = denials[index]?.body ?? rpcError({
+        id: message.id.raw,
+        code: -32600,
+        message: "Not executed: another message of the batch is not allowed",
+      });
+      return [denial.toString("utf8")];
+    });
+    const status = bodies.length === 0 || era === "modern" ? 403 : 200;
+    const answer = { httpStatus: status, body: Buffer.from(`[${bodies.join(",")}]`) };
+    return { kind: "answer", answer, outcome: "denied" };
+  }
+
+  /** The bytes that were judged, without capabilities that the tunnel does not let through. */
+  forwardedBody(bytes: Buffer): Buffer {
+    const { document, messages } = this.#classified;
+    const [message] = messages;
+    const { serverRequests } = this.#arrival.tunnel.settings;
+    const removed = FAMILIES.filter((family) => !serverRequests.includes(family));
+    if (removed.length === 0 || document === undefined || message === undefined) return bytes;
+    return stripCapabilities(document, removed) ?? bytes;
+  }
+
+  answerFilter(): AnswerFilter {
+    const { era, messages, kind } = this.#classified;
+    const [message] = messages;
+    const isOne = kind === "request" && message !== undefined;
+    const { log, owned, budget } = this.#options;
+    const { settings } = this.#arrival.tunnel;
+    return new AnswerFilter({
+      filter: {
+        era,
+        expect: isOne ? message.method : undefined,
+        expectId: isOne ? message.id?.key : undefined,
+        allow: (what, name) => this.#allows({ kind: what, name }),
+        completion: isOne ? message.completion : undefined,
+        families: settings.serverRequests,
+        instructions: "keep",
+        maxBytes: MAX_ANSWER_MESSAGE_BYTES,
+      },
+      budget,
+      id: isOne ? message.id?.raw : undefined,
+      onSession: (id) => {
+        if (isOne && message.method === "initialize") {
+          owned.give(this.#id("session", id), this.#owner);
+          this.#session = id;
+        }
+      },
+      onMessage: (answer) => {
+        if (answer.taskId !== undefined) owned.give(this.#id("task", answer.taskId), this.#owner);
+        if (answer.kind === "request" && answer.id !== undefined) {
+          owned.give(this.#id("request", this.#requestKey(answer.id.key)), this.#owner);
+        }
+      },
+      onEventId: (id) => owned.give(this.#id("event", id), this.#owner),
+      onRefused: (reason) =>
+        log.warn("Private server's answer cannot be judged", {
+          tunnel: this.#tunnel,
+          method: message?.method?.slice(0, 64),
+          reason,
+        }),
+    });
+  }
+
+  /** The session that this exchange opened. */
+  #session: string | undefined;
+
+  #requestKey(id: string): string {
+    return `${this.#classified.sessionId ?? this.#session ?? ""}\n${id}`;
+  }
+
+  /** The answer to the first thing that is not allowed. */
+  #denialOf(message: ClientMessage): RpcAnswer | undefined {
+    if (message.kind === "response") return undefined;
+    const method: Target = { kind: "method", name: message.method ?? "" };
+    let last: { readonly target: Target; readonly decision: Decision } | undefined;
+    for (const target of [method, ...message.targets]) {
+      const decision = this.#decide(target) ?? OWNED;
+      last = { target, decision };
+      if (decision.allowed) continue;
+      this.#tell(method.name, last);
+      this.#options.log.info("Call denied", {
+        tunnel: this.#tunnel,
+        user: this.#arrival.client.principal.user,
+        kind: target.kind,
+        name: target.name.slice(0, 200),
+        layer: decision.layer,
+        rule: reasonText({ ...decision, decision: "deny" }),
+      });
+      return denialAnswer({
+        era: this.#classified.era,
+        message,
+        target,
+        ...(this.#arrival.tunnel.settings.rules.onDeny === "explain"
+          ? { explain: { layer: decision.layer ?? "no", rule: ruleWord(decision) } }
+          : {}),
+      });
+    }
+    if (last !== undefined) this.#tell(method.name, last);
+    return undefined;
+  }
+
+  #tell(method: string, { target, decision }: { target: Target; decision: Decision }): void {
+    const { kind, name } = target;
+    this.#options.onJudged?.({
+      tunnel: this.#tunnel,
+      principal: this.#arrival.client.principal,
+      method,
+      target: { kind: kind === "task" ? "method" : kind, name },
+      decision,
+    });
+  }
+
+  #allows(target: Target): boolean {
+    return this.#decide(target)?.allowed ?? true;
+  }
+
+  /** `undefined` for what ownership allows. */
+  #decide(target: Target): Decision | undefined {
+    if (target.kind === "task") {
+      return this.#owns("task", target.name)
+        ? undefined
+        : { allowed: false, reason: "not_in_allow_list", layer: "ownership" };
+    }
+    const policy = this.#options.policy();
+    if (policy === undefined) return { allowed: false, reason: "no_layer" };
+    const { kind, name } = target;
+    return policy.decide(this.#tunnel, this.#arrival.client.principal, { kind, name });
+  }
+
+  #owns(kind: OwnedId["kind"], id: string): boolean {
+    return this.#options.owned.belongsTo(this.#id(kind, id), this.#owner);
+  }
+
+  #id(kind: OwnedId["kind"], id: string): OwnedId {
+    return { tunnel: this.#tunnel, kind, id };
+  }
+}
+
+/** A task that belongs to who asks: no rule is about it. */
+const OWNED: Decision = { allowed: true, reason: "ordinary_method", layer: "ownership" };
+
+/** The kind of rule, without its pattern. */
+function ruleWord(decision: Decision): string {
+  return decision.rule?.list ?? decision.reason;
+}
+
+/** As if it were not there: a client then begins a new session. */
+function notFound(text: string): AwareResult {
+  return refusedBody(404, -32600, text);
+}
+
+function refusedBody(httpStatus: number, code: number, message: string): AwareResult {
+  const body = rpcError({ id: "null", code, message });
+  return { kind: "answer", answer: { httpStatus, body }, outcome: "refused" };
+}
+
+const NOTHING = Buffer.alloc(0);

@@ -1,0 +1,42 @@
+/** What the filters of a server's messages are given, and what they find. @module */
+
+import type { CompletionRequest, TargetKind } from "./client_message.ts";
+import type { Edit } from "./edit.ts";
+import type { Era, Family } from "./methods.ts";
+
+/** How to filter. */
+export interface FilterOptions {
+  readonly era: Era;
+  /** The method of the request that this exchange began with; `undefined` on any other stream. */
+  readonly expect: string | undefined;
+  /** `RpcId.key` of that request: in the modern era a response with another id is refused. */
+  readonly expectId: string | undefined;
+  /** May the caller see it, or be told of it? Called for every name. */
+  readonly allow: (kind: TargetKind, name: string) => boolean;
+  /** Largest message, bytes. */
+  readonly maxBytes: number;
+  /** What the caller asked to complete; without it no completion value passes. */
+  readonly completion?: CompletionRequest | undefined;
+  /** Families of server requests that were left in the client's capabilities. */
+  readonly families: readonly Family[];
+  /** `instructions` of a server may name what is hidden. */
+  readonly instructions: "keep" | "remove";
+}
+
+/** What one message's filtering adds up to. */
+export interface Findings {
+  readonly edits: Edit[];
+  before: number;
+  after: number;
+}
+
+/** Why a message cannot be judged, so that it is not passed on: one word, and the byte. */
+export class FilterRefusal {
+  readonly reason: string;
+  readonly offset: number;
+
+  constructor(reason: string, offset: number) {
+    this.reason = reason;
+    this.offset = offset;
+  }
+}

@@ -1,0 +1,33 @@
+/** Methods that are not judged by their own name alone. @module */
+
+/**
+ * Methods of clients whose parameters, answers or principal decide: `tools/call` by the tool it
+ * names, `tools/list` by what is left of its answer, `tasks/get` by who owns the task. For them no
+ * `allow_methods` is asked; `deny_methods` still forbids them. Every other method is denied unless
+ * `allow_methods` names it.
+ */
+export const ORDINARY_METHODS: ReadonlySet<string> = new Set([
+  "initialize",
+  "server/discover",
+  "ping",
+  "tools/list",
+  "tools/call",
+  "resources/list",
+  "resources/templates/list",
+  "resources/read",
+  "resources/subscribe",
+  "resources/unsubscribe",
+  "subscriptions/listen",
+  "prompts/list",
+  "prompts/get",
+  "completion/complete",
+  "tasks/get",
+  "tasks/cancel",
+  "tasks/result",
+  "tasks/update",
+  "notifications/initialized",
+  "notifications/roots/list_changed",
+  "notifications/cancelled",
+  "notifications/progress",
+  "notifications/tasks/status",
+]);

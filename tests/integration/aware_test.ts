@@ -1,0 +1,483 @@
+/** What an aware tunnel lets through, what its clients see, and who owns what. @module */
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { after, before, test } from "node:test";
+
+import type { PolicyDecider, TunnelSettings } from "../../src/edge/edge_options.ts";
+import { FAMILIES } from "../../src/mcp/methods.ts";
+import { ORDINARY_METHODS } from "../../src/policy/methods.ts";
+import type { Decision } from "../../src/policy/decide.ts";
+import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
+import { type Answer, ask, openRequest, readBody, startServer } from "../support/http_probe.ts";
+import type { TestServer } from "../support/http_probe.ts";
+import { type Bench, MCP_TUNNEL, startBench } from "../support/tunnel_bench.ts";
+import { waitFor } from "../support/tunnel_context.ts";
+
+const NO_TLS = { caPem: "", certPem: "", keyPem: "" };
+const AWARE: TunnelSettings = {
+  ...MCP_TUNNEL,
+  auth: "edge",
+  mode: "aware",
+  serverRequests: FAMILIES,
+};
+const EXPLAINING: TunnelSettings = {
+  ...AWARE,
+  name: "explaining",
+  path: "/explaining/mcp",
+  rules: { onDeny: "explain" },
+  serverRequests: ["elicitation"],
+};
+const MODERN = "2026-07-28";
+const LEGACY = "2025-11-25";
+
+/** Names that are allowed; a test may change it while streams are open. */
+let allowed = new Set<string>();
+const POLICY: PolicyDecider = {
+  decide: (_tunnel, _principal, { kind, name }): Decision =>
+    kind === "method" && ORDINARY_METHODS.has(name) || allowed.has(name)
+      ? { allowed: true, reason: "allow_rule", layer: "user" }
+      : { allowed: false, reason: "not_in_allow_list", layer: "user" },
+};
+
+let upstream: TestServer;
+let bench: Bench;
+let seen: { readonly request: IncomingMessage; readonly body: string }[] = [];
+let respond: (response: ServerResponse, body: string) => void;
+
+before(async () => {
+  upstream = await startServer((request, response) => {
+    readBody(request).then((body) => {
+      if (request.method === "OPTIONS") return void response.end();
+      seen.push({ request, body: String(body) });
+      respond(response, String(body));
+    }, () => response.destroy());
+  });
+  bench = await startBench({
+    makeTransport: () =>
+      Promise.resolve({ transport: memoryTransport(), serverTls: NO_TLS, clientTls: NO_TLS }),
+    tunnels: [AWARE, EXPLAINING],
+    edge: {
+      policy: POLICY,
+      clientAuth: {
+        authenticate: ({ authorization = "Bearer alice" }) => ({
+          outcome: "authenticated",
+          principal: { user: authorization.slice(7), groups: [], how: "user_token" },
+          validUntilMs: Infinity,
+          stillValid: () => true,
+        }),
+        isCheap: () => false,
+        resourceFacts: () => undefined,
+      },
+    },
+  });
+  await bench.rift([AWARE, EXPLAINING].map(({ name }) => ({
+    tunnel: name,
+    upstream: `${upstream.url}/mcp`,
+    protocol: "mcp",
+  }))).ready;
+});
+
+after(async () => {
+  await bench.close();
+  await upstream.close();
+});
+
+function start(): void {
+  seen = [];
+  allowed = new Set(["read_file", "file:///repo/a", "review"]);
+  respond = (response) => json(response, { jsonrpc: "2.0", id: 1, result: {} });
+}
+
+function json(response: ServerResponse, value: unknown): void {
+  response.setHeader("content-type", "application/json");
+  response.end(typeof value === "string" ? value : JSON.stringify(value));
+}
+
+interface Call {
+  readonly tunnel?: string;
+  readonly user?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A request of the modern era, with the headers that mirror it. */
+function modern(method: string, params: Record<string, unknown> = {}, call: Call = {}) {
+  const meta = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientCapabilities": { sampling: {}, elicitation: { form: {} } },
+  };
+  const name = params.name ?? params.uri;
+  return {
+    method: "POST",
+    headers: {
+      ...common(call),
+      "mcp-protocol-version": MODERN,
+      "mcp-method": method,
+      ...(typeof name === "string" ? { "mcp-name": name } : {}),
+    },
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { ...params, _meta: meta } }),
+  };
+}
+
+function legacy(method: string, params: Record<string, unknown> = {}, call: Call = {}) {
+  return {
+    method: "POST",
+    headers: { ...common(call), "mcp-protocol-version": LEGACY },
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+  };
+}
+
+function common({ user = "alice", headers = {} }: Call): Record<string, string> {
+  return {
+    authorization: `Bearer ${user}`,
+    "content-type": "application/json",
+    accept: "application/json, text/event-stream",
+    ...headers,
+  };
+}
+
+function send(question: Parameters<typeof ask>[1], tunnel = "code"): Promise<Answer> {
+  return ask(bench.edge.tunnelUrl(tunnel), question);
+}
+
+function parsed({ body }: Answer) {
+  return JSON.parse(String(body));
+}
+
+test("An allowed call goes on as the bytes that came, and a denied one goes nowhere", async () => {
+  start();
+  const body = '{"jsonrpc":"2.0","id":12345678901234567890,"method":"tools/call",' +
+    '"params":{"name":"read_file","arguments":{"n":1e2,"big":98765432109876543210}}}';
+  const fine = await send({ ...legacy("tools/call"), body });
+  const denied = await send(legacy("tools/call", { name: "execute_command" }));
+
+  assert.equal(fine.status, 200);
+  assert.deepEqual(seen.map(({ body }) => body), [body]);
+  assert.equal(seen[0]?.request.headers.authorization, undefined);
+  assert.equal(seen[0]?.request.headers["content-length"], String(body.length));
+  assert.equal(denied.status, 200);
+  assert.equal(parsed(denied).error.code, -32602);
+});
+
+test("A denial has the form of its era, and says why only where that is wanted", async () => {
+  start();
+  const cases = [
+    [modern("tools/call", { name: "x" }), 200, -32602],
+    [modern("prompts/get", { name: "x" }), 200, -32602],
+    [modern("resources/read", { uri: "file:///etc/x" }), 200, -32602],
+    [legacy("resources/read", { uri: "file:///etc/x" }), 200, -32002],
+    [legacy("x/unknown"), 200, -32601],
+    [modern("x/unknown"), 404, -32601],
+  ] as const;
+  let count = 0;
+  for (const [question, status, code] of cases) {
+    const hidden = await send(question);
+    const explained = await send(question, "explaining");
+    assert.equal(hidden.status, status, question.body);
+    assert.equal(parsed(hidden).error.code, code, question.body);
+    assert.equal(parsed(hidden).id, 1);
+    assert.doesNotMatch(String(hidden.body), /policy|user layer|not_in_allow_list/);
+    assert.match(String(explained.body), /Denied by the user policy/);
+    count++;
+  }
+  assert.equal(count, cases.length);
+  assert.deepEqual(seen, []);
+});
+
+test("Every version header, none and garbage meet the same refusal of a denied call", async () => {
+  start();
+  const versions = [
+    undefined,
+    "2024-11-05",
+    "2025-03-26",
+    "2025-06-18",
+    "2025-11-25",
+    "2026-07-28",
+    "2099-01-01",
+    "garbage",
+    "",
+  ];
+  let count = 0;
+  for (const version of versions) {
+    for (
+      const question of [legacy("tools/call", { name: "x" }), modern("tools/call", { name: "x" })]
+    ) {
+      const { "mcp-protocol-version": _, ...headers } = question.headers as Record<string, string>;
+      const answer = await send({
+        ...question,
+        headers: version === undefined ? headers : { ...headers, "mcp-protocol-version": version },
+      });
+      assert.ok(answer.status === 200 || answer.status === 400, `${version}: ${answer.status}`);
+      assert.notEqual(parsed(answer).error, undefined);
+      count++;
+    }
+  }
+  assert.equal(count, 2 * versions.length);
+  assert.deepEqual(seen, []);
+});
+
+test("What is not one JSON message in plain UTF-8 is refused before anything else", async () => {
+  start();
+  const good = legacy("tools/call", { name: "read_file" });
+  const cases = [
+    [{ ...good, headers: { ...good.headers, "content-type": "text/plain" } }, 415],
+    [{ ...good, headers: { ...good.headers, "content-encoding": "gzip" } }, 415],
+    [{ ...good, body: `\ufeff${good.body}` }, 400],
+    [{ ...good, body: `${good.body}{}` }, 400],
+    [{ ...good, body: good.body.replace('"name"', '"name":"x","name"') }, 400],
+    [{ ...good, body: good.body.replace('"name"', '"Name":"x","name"') }, 400],
+    [{ ...good, body: Buffer.from([0x22, 0xff, 0x22]) }, 400],
+    [{ ...good, body: "[".repeat(10_000) }, 400],
+    [{ ...good, body: "[]" }, 400],
+  ] as const;
+  let count = 0;
+  for (const [question, status] of cases) {
+    const answer = await send(question);
+    assert.equal(answer.status, status, String(question.body).slice(0, 80));
+    count++;
+  }
+  assert.equal(count, cases.length);
+  assert.deepEqual(seen, []);
+});
+
+test("Lists show what may be used, in order, with their cursors and their own text", async () => {
+  start();
+  respond = (response) =>
+    json(
+      response,
+      '{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"hidden"},{"name":"read_file","n":1e2},' +
+        '{"name":"other"}],"nextCursor":"c","ttlMs":5,"cacheScope":"public"}}',
+    );
+  const answer = await send(modern("tools/list"));
+
+  assert.equal(
+    String(answer.body),
+    '{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"read_file","n":1e2}],' +
+      '"nextCursor":"c","ttlMs":5,"cacheScope":"private"}}',
+  );
+  assert.equal(answer.headers["content-length"], String(answer.body.length));
+});
+
+test("A list inside an event is filtered, and every other event goes on at once", async () => {
+  start();
+  let stream: ServerResponse | undefined;
+  respond = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(": hello\n\n");
+    stream = response;
+  };
+  const opened = openRequest(bench.edge.tunnelUrl("code"), modern("tools/list"));
+  opened.request.end(modern("tools/list").body);
+  const answer = await opened.response;
+  let text = "";
+  answer.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
+  const ended = new Promise<void>((resolve) => answer.on("end", resolve));
+  await waitFor(() => text === ": hello\n\n");
+  const progress = 'data: {"jsonrpc":"2.0","method":"notifications/progress",' +
+    '"params":{"progressToken":1,"progress":1}}\n\n';
+  stream!.write(progress);
+  await waitFor(() => text.endsWith(progress));
+  stream!.end(
+    'id: 7\ndata: {"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"x"},{"name":"read_file"}]}}\n\n',
+  );
+  await ended;
+
+  const events = text.split("\n\n");
+  assert.match(events[2] ?? "", /^id: 7\ndata: .*"tools":\[{"name":"read_file"}\]/);
+});
+
+test("What cannot be judged on its way back does not reach the client", async () => {
+  start();
+  const cases: readonly ((response: ServerResponse) => void)[] = [
+    (response) => json(response, '{"jsonrpc":"2.0","id":1,"result":{"tools":[],"tools":[]}}'),
+    (response) => json(response, "not json"),
+    (response) => json(response, { jsonrpc: "2.0", id: 2, result: {} }),
+    (response) => {
+      response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" });
+      response.end(Buffer.from("1f8b", "hex"));
+    },
+    (response) => {
+      response.writeHead(200, { "content-type": "application/octet-stream" });
+      response.end("secret");
+    },
+  ];
+  for (const answerWith of cases) {
+    respond = answerWith;
+    const answer = await send(modern("tools/list"));
+    assert.equal(answer.status, 502);
+    assert.doesNotMatch(String(answer.body), /secret/);
+  }
+  assert.equal(cases.length, 5);
+  assert.ok(seen.every(({ request }) => request.headers["accept-encoding"] === undefined));
+});
+
+test("A session belongs to who opened it; to anyone else it does not exist", async () => {
+  start();
+  respond = (response) => {
+    response.setHeader("mcp-session-id", "s-1");
+    json(response, { jsonrpc: "2.0", id: 1, result: {} });
+  };
+  const params = {
+    protocolVersion: LEGACY,
+    capabilities: {},
+    clientInfo: { name: "t", version: "1" },
+  };
+  await send(legacy("initialize", params));
+  respond = (response) => json(response, { jsonrpc: "2.0", id: 1, result: {} });
+  const headers = { "mcp-session-id": "s-1" };
+  const own = await send(legacy("ping", {}, { headers }));
+  const others = [
+    await send(legacy("ping", {}, { headers, user: "bob" })),
+    await send(legacy("ping", {}, { headers: { "mcp-session-id": "s-2" } })),
+    await send(legacy("ping", {}, { headers }), "explaining"),
+    await send({ method: "GET", headers: { ...common({ user: "bob" }), ...headers } }),
+    await send({ method: "DELETE", headers: { ...common({ user: "bob" }), ...headers } }),
+    await send({
+      method: "GET",
+      headers: { ...common({}), ...headers, "last-event-id": "never given" },
+    }),
+  ];
+  const ended = await send({ method: "DELETE", headers: { ...common({}), ...headers } });
+  const after = await send(legacy("ping", {}, { headers }));
+
+  assert.equal(own.status, 200);
+  assert.deepEqual(others.map(({ status }) => status), [404, 404, 404, 404, 404, 404]);
+  assert.equal(ended.status, 200);
+  assert.equal(after.status, 404);
+  assert.deepEqual(seen.map(({ request }) => request.method), ["POST", "POST", "DELETE"]);
+});
+
+test("A client answers only what its own server session has asked, and once", async () => {
+  start();
+  respond = (response, body) => {
+    if (!body.includes("tools/call")) {
+      response.writeHead(202);
+      return void response.end();
+    }
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.end(
+      'data: {"jsonrpc":"2.0","id":"q-1","method":"elicitation/create","params":{}}\n\n' +
+        'data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n',
+    );
+  };
+  const reply = (user: string, id: string) => ({
+    method: "POST",
+    headers: { ...common({ user }), "mcp-protocol-version": LEGACY },
+    body: JSON.stringify({ jsonrpc: "2.0", id, result: {} }),
+  });
+  const early = await send(reply("alice", "q-1"));
+  const call = await send(legacy("tools/call", { name: "read_file" }));
+  const statuses = [
+    (await send(reply("bob", "q-1"))).status,
+    (await send(reply("alice", "q-2"))).status,
+    (await send(reply("alice", "q-1"))).status,
+    (await send(reply("alice", "q-1"))).status,
+  ];
+
+  assert.equal(early.status, 400);
+  assert.match(String(call.body), /elicitation\/create/);
+  assert.deepEqual(statuses, [400, 400, 202, 400]);
+});
+
+test("Capabilities that a tunnel does not let through are not seen by its private server", async () => {
+  start();
+  await send(modern("tools/list"), "explaining");
+  await send(modern("tools/list"));
+
+  const capabilities = seen.map(({ body }) =>
+    JSON.parse(body).params._meta["io.modelcontextprotocol/clientCapabilities"]
+  );
+  assert.deepEqual(capabilities, [
+    { elicitation: { form: {} } },
+    { sampling: {}, elicitation: { form: {} } },
+  ]);
+  assert.equal(seen[0]?.request.headers["content-length"], String(seen[0]?.body.length));
+});
+
+test("A batch of 2025-03-26 goes on whole when all of it is allowed, and else not at all", async () => {
+  start();
+  respond = (response) => json(response, "[]");
+  const batch = (...names: string[]) => ({
+    method: "POST",
+    headers: { ...common({}), "mcp-protocol-version": "2025-03-26" },
+    body: JSON.stringify(names.map((name, index) => ({
+      jsonrpc: "2.0",
+      id: index + 1,
+      method: "tools/call",
+      params: { name },
+    }))),
+  });
+  respond = (response) => json(response, [1, 2].map((id) => ({ jsonrpc: "2.0", id, result: {} })));
+  const fine = await send(batch("read_file", "read_file"));
+  const mixed = await send(batch("read_file", "x"));
+  const modernBatch = await send({
+    ...batch("read_file"),
+    headers: { ...common({}), "mcp-protocol-version": MODERN },
+  });
+
+  assert.equal(fine.status, 200);
+  assert.equal(seen.length, 1);
+  assert.deepEqual(parsed(mixed).map(({ id }: { id: number }) => id), [1, 2]);
+  assert.equal(modernBatch.status, 400);
+});
+
+test("A changed policy holds for streams that are open", async () => {
+  start();
+  allowed.add("file:///repo/b");
+  let stream: ServerResponse | undefined;
+  respond = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(": open\n\n");
+    stream = response;
+  };
+  const listen = modern("subscriptions/listen", {
+    notifications: { resourceSubscriptions: ["file:///repo/a", "file:///repo/b"] },
+  });
+  const opened = openRequest(bench.edge.tunnelUrl("code"), listen);
+  opened.request.end(listen.body);
+  const answer = await opened.response;
+  let text = "";
+  answer.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
+  await waitFor(() => text !== "");
+  const update = (uri: string) =>
+    stream!.write(
+      `data: {"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"${uri}"}}\n\n`,
+    );
+  update("file:///repo/b");
+  await waitFor(() => text.includes("repo/b"));
+  text = "";
+  allowed.delete("file:///repo/b");
+  update("file:///repo/b");
+  update("file:///repo/a");
+  await waitFor(() => text.includes("repo/a"));
+  answer.destroy();
+
+  assert.doesNotMatch(text, /repo\/b/);
+});
+
+test("Closing a modern stream ends the request at the private server", async () => {
+  start();
+  let closed = false;
+  respond = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(": open\n\n");
+    response.on("close", () => closed = true);
+  };
+  const call = modern("tools/call", { name: "read_file" });
+  const opened = openRequest(bench.edge.tunnelUrl("code"), call);
+  opened.request.end(call.body);
+  const answer = await opened.response;
+  answer.destroy();
+
+  await waitFor(() => closed);
+  await waitFor(() => bench.edge.status().exchanges === 0);
+});
+
+test("A denied or refused request is counted as what it is", () => {
+  const { outcomes } = bench.edge.status().tunnels[0]!;
+
+  assert.ok((outcomes["denied"] ?? 0) > 10);
+  assert.ok((outcomes["refused"] ?? 0) > 10);
+  assert.ok((outcomes["2xx"] ?? 0) > 5);
+});

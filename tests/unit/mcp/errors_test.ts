@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import type { Target } from "../../../src/mcp/client_message.ts";
+import {
+  badAnswer,
+  batchDenialAnswer,
+  denialAnswer,
+  refusalAnswer,
+} from "../../../src/mcp/errors.ts";
+import type { Era } from "../../../src/mcp/methods.ts";
+
+const REQUEST = {
+  kind: "request",
+  id: { raw: "9007199254740993", key: "n:9007199254740993" },
+} as const;
+
+test("a hidden denial looks like a thing that does not exist, in each era", () => {
+  const cases: readonly (readonly [Era, Target["kind"], number, number])[] = [
+    ["legacy", "tool", 200, -32602],
+    ["modern", "tool", 200, -32602],
+    ["legacy", "prompt", 200, -32602],
+    ["modern", "prompt", 200, -32602],
+    ["legacy", "resource", 200, -32002],
+    ["modern", "resource", 200, -32602],
+    ["legacy", "task", 200, -32602],
+    ["modern", "task", 200, -32602],
+    ["legacy", "method", 200, -32601],
+    ["modern", "method", 404, -32601],
+  ];
+  let count = 0;
+
+  for (const [era, kind, httpStatus, code] of cases) {
+    const answer = denialAnswer({ era, message: REQUEST, target: { kind, name: "x:y" } });
+    const body = JSON.parse(answer.body.toString()) as { error: { code: number; data?: unknown } };
+    assert.equal(answer.httpStatus, httpStatus);
+    assert.equal(body.error.code, code);
+    assert.doesNotMatch(answer.body.toString(), /den(y|ied)|polic|rule/i);
+    assert.deepEqual(body.error.data, kind === "resource" ? { uri: "x:y" } : undefined);
+    count++;
+  }
+
+  assert.equal(count, 10);
+});
+
+test("the id is echoed as the text it came as", () => {
+  const { body } = denialAnswer({
+    era: "modern",
+    message: REQUEST,
+    target: { kind: "tool", name: 'a"b' },
+  });
+
+  assert.equal(
+    body.toString(),
+    '{"jsonrpc":"2.0","id":9007199254740993,"error":{"code":-32602,"message":"Unknown tool: a\\"b"}}',
+  );
+});
+
+test("an explained denial names the layer and the rule, with the same code and status", () => {
+  const { httpStatus, body } = denialAnswer({
+    era: "modern",
+    message: REQUEST,
+    target: { kind: "resource", name: "file:///etc" },
+    explain: { layer: "user", rule: "no allow_resources matches" },
+  });
+
+  const { error } = JSON.parse(body.toString()) as {
+    error: { code: number; message: string; data: unknown };
+  };
+  assert.equal(httpStatus, 200);
+  assert.equal(error.code, -32602);
+  assert.match(error.message, /user policy/);
+  assert.deepEqual(error.data, {
+    uri: "file:///etc",
+    denied: { layer: "user", rule: "no allow_resources matches" },
+  });
+});
+
+test("a denied notification is answered with 403 and a body without an id", () => {
+  const { httpStatus, body } = denialAnswer({
+    era: "legacy",
+    message: { kind: "notification", id: undefined },
+    target: { kind: "method", name: "notifications/x" },
+  });
+
+  assert.equal(httpStatus, 403);
+  assert.equal(Object.hasOwn(JSON.parse(body.toString()) as object, "id"), false);
+});
+
+test("a batch of which something was denied is answered request by request", () => {
+  const other = { kind: "request", id: { raw: '"b"', key: "s:b" } } as const;
+  const notice = { kind: "notification", id: undefined } as const;
+  const denial = { era: "legacy", message: REQUEST, target: { kind: "tool", name: "rm" } } as const;
+
+  const mixed = batchDenialAnswer([
+    { message: REQUEST, denial },
+    { message: other, denial: undefined },
+    { message: notice, denial: undefined },
+  ]);
+  const silent = batchDenialAnswer([{ message: notice, denial: { ...denial, message: notice } }]);
+
+  const errors = JSON.parse(mixed.body.toString()) as { id: unknown; error: { code: number } }[];
+  assert.equal(mixed.httpStatus, 200);
+  assert.deepEqual(errors.map(({ error }) => error.code), [-32602, -32600]);
+  assert.equal(errors[1]?.id, "b");
+  assert.match(mixed.body.toString(), /"id":9007199254740993/);
+  assert.equal(silent.httpStatus, 403);
+});
+
+test("a refusal becomes its status and error; an answer that is not valid becomes 502", () => {
+  const refused = refusalAnswer({
+    outcome: "refused",
+    httpStatus: 400,
+    code: -32022,
+    message: "Unsupported protocol version",
+    id: '"a"',
+    data: { supported: ["2026-07-28"], requested: "x" },
+    reason: "version",
+  });
+
+  assert.equal(refused.httpStatus, 400);
+  assert.deepEqual(JSON.parse(refused.body.toString()), {
+    jsonrpc: "2.0",
+    id: "a",
+    error: {
+      code: -32022,
+      message: "Unsupported protocol version",
+      data: { supported: ["2026-07-28"], requested: "x" },
+    },
+  });
+  assert.equal(badAnswer("1").httpStatus, 502);
+  assert.match(badAnswer(undefined).body.toString(), /"id":null,.*-32603/);
+});
