@@ -24,6 +24,7 @@ import type { Logger } from "../log.ts";
 import { reasonText } from "../policy/explain.ts";
 import type { Rift } from "../rift/rift_options.ts";
 import { startRift } from "../rift/rift.ts";
+import { stampFiles } from "../runtime/file_watch.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { startSampleServer } from "../sample/sample_server.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
@@ -122,6 +123,7 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
   const token = makeUserToken();
   const tokens = userTokenCheck([{ user: user.user, hash: hashUserToken(token.reveal()) }]);
   const loaded = load();
+  const stamps = stampFiles(filesOf(loaded));
   const clientAuth = clientAuthentication({
     auth: { issuers: [] },
     userTokens: {
@@ -156,6 +158,7 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
   const reload = new ConfigReload({
     reload: () => edge.update({ ...edgePartsOf(load()), clientAuth }),
     files: () => filesOf(loaded),
+    stamps,
     clock,
     log,
     signal,

@@ -27,14 +27,24 @@ export function givenFlags(
   return given.flatMap(([key, flag, value]) => value === undefined ? [] : [{ key, flag, value }]);
 }
 
+/** The file that {@link loadFor} reads, as it is named; `undefined` when there is none. */
+function namedFile(io: Io, file: string | undefined): string | undefined {
+  return file ?? (existsSync(resolve(io.cwd, DEFAULT_FILE)) ? DEFAULT_FILE : undefined);
+}
+
+/** The absolute path of the file that {@link loadFor} reads, in a list: none or one. */
+export function configFiles(io: Io, file: string | undefined): string[] {
+  const named = namedFile(io, file);
+  return named === undefined ? [] : [resolve(io.cwd, named)];
+}
+
 /** Loads the named file, or `mcptun.toml` when it is there, and prints what is probably a mistake. */
 export function loadFor(
   io: Io,
   file: string | undefined,
   flags: readonly FlagValue[],
 ): LoadedConfig {
-  const found = file ?? (existsSync(resolve(io.cwd, DEFAULT_FILE)) ? DEFAULT_FILE : undefined);
-  const loaded = loadConfig({ file: found, cwd: io.cwd, env: io.env, flags });
+  const loaded = loadConfig({ file: namedFile(io, file), cwd: io.cwd, env: io.env, flags });
   for (const warning of loaded.warnings) warn(io, warning);
   return loaded;
 }
