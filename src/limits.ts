@@ -91,6 +91,10 @@ export const RENEWAL_CHECK_MS = 12 * 60 * 60 * 1_000;
  * second. One look is one `stat`.
  */
 export const STATE_POLL_MS = 500;
+/** Time to wait for another process to finish writing a state file, ms. A write takes a few. */
+export const LOCK_WAIT_MS = 5_000;
+/** Pause between two tries to be the one who writes, ms. */
+export const LOCK_POLL_MS = 10;
 
 /** How long a client may leave an answer unread before it is cut, ms. */
 export const ANSWER_STALL_MS = 60_000;

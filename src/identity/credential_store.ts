@@ -16,13 +16,8 @@ import { compileNameGlob } from "../policy/name_glob.ts";
 import { fileStamp, watchFiles } from "../runtime/file_watch.ts";
 import { readCertificate } from "./certificate.ts";
 import { isRiftName } from "./rift_name.ts";
-import {
-  corruptStateFile,
-  prepareStateDir,
-  readStateFile,
-  replaceStateFile,
-  withStateLock,
-} from "./state_dir.ts";
+import { corruptStateFile, prepareStateDir, readStateFile, replaceStateFile } from "./state_dir.ts";
+import { withStateLock } from "./state_lock.ts";
 
 /** What is stored of one credential. */
 export interface CredentialRecord {

@@ -16,13 +16,8 @@ import type { Clock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
 import { MAX_USER_TOKENS, MAX_USER_TOKENS_BYTES, STATE_POLL_MS } from "../limits.ts";
 import { fileStamp, watchFiles } from "../runtime/file_watch.ts";
-import {
-  corruptStateFile,
-  prepareStateDir,
-  readStateFile,
-  replaceStateFile,
-  withStateLock,
-} from "./state_dir.ts";
+import { corruptStateFile, prepareStateDir, readStateFile, replaceStateFile } from "./state_dir.ts";
+import { withStateLock } from "./state_lock.ts";
 import { areGroups, isUserName } from "./user_name.ts";
 import { hashUserToken, isUserToken } from "./user_token.ts";
 
