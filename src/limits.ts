@@ -109,6 +109,11 @@ export const MAX_GROUPS = 256;
 export const MAX_USER_TOKENS = 50_000;
 /** Largest file of user tokens written, bytes: 50,000 of usual size. Half of what is read of a state file. */
 export const MAX_USER_TOKENS_BYTES = 16 * MIB;
+/**
+ * Active credentials of one rift before the next renewal is refused. It has two while one is renewed
+ * and one more after a rotation; whoever copied one cannot fill the list of the edge.
+ */
+export const MAX_ACTIVE_CREDENTIALS = 4;
 /** How often a running edge writes down when its rifts were last seen, ms: `token list` is as exact. */
 export const SEEN_WRITE_MS = 60_000;
 /** How often it looks which rifts are there, ms: the last look before one left is its last sign. */

@@ -145,7 +145,7 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
     onJudged,
     transport,
     tls: await ca.serverMaterial(),
-    rifts: riftAuthority({ ca, store, clock }),
+    rifts: riftAuthority({ ca, store, clock, log }),
     clientAuth,
     clock,
     log,

@@ -74,7 +74,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       clientAuth,
       transport: quicTransport(),
       tls: await state.ca.serverMaterial(),
-      rifts: riftAuthority({ ca: state.ca, store: state.credentials, clock }),
+      rifts: riftAuthority({ ca: state.ca, store: state.credentials, clock, log }),
       clock,
       log,
       signal,
