@@ -88,6 +88,13 @@ export async function runTokenRotate(io: Io, options: TokenRotateOptions): Promi
     ["dials", `${fresh.address} (UDP)`],
     ...(options.out === undefined ? [] : [["written to", options.out]]),
   ]));
+  io.stderr.write(
+    previousEndsMs <= nowMs
+      ? "Next: the rift ends now. On its host, put the new one in place of the old one, and start it again.\n"
+      : "Next: on the rift's host, put the new one into the rift's token file, over the old one. A\n" +
+        "running rift takes it from there within seconds. One that got its credential another way\n" +
+        "(MCPTUN_TOKEN, standard input) has to be restarted with it before the old one ends.\n",
+  );
 }
 
 /** @throws {TunnelError} `USAGE` when no credential of this name is in use. */

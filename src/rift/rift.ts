@@ -17,7 +17,7 @@ import {
   STABLE_CONNECTION_MS,
 } from "../limits.ts";
 import type { Connection, ConnectionEnd, TlsMaterial } from "../transport/transport.ts";
-import type { Refusal, Welcome } from "../wire/control.ts";
+import type { Ending, Refusal, Welcome } from "../wire/control.ts";
 import { RIFT_FEATURES, SUPPORTED_VERSIONS } from "../wire/version.ts";
 import { backoffMs } from "./backoff.ts";
 import { EdgeSession } from "./edge_session.ts";
@@ -33,7 +33,12 @@ import type { Rift, RiftEnd, RiftOptions, RiftState } from "./rift_options.ts";
  */
 export function startRift(options: RiftOptions): Rift {
   const runner = new RiftRunner(options);
-  return { ready: runner.ready, closed: runner.run(), close: () => runner.close() };
+  return {
+    ready: runner.ready,
+    closed: runner.run(),
+    refresh: () => runner.refresh(),
+    close: () => runner.close(),
+  };
 }
 
 class RiftRunner {
@@ -55,6 +60,12 @@ class RiftRunner {
   /** Starts with the wall clock, so that a restart is above what ran before. */
   #epoch: number;
   #fatal: TunnelError | undefined;
+  /** The credential that was refused for good, and why. */
+  #refusedFor: { readonly tls: TlsMaterial; readonly error: TunnelError } | undefined;
+  /** Lets a fresh connection take over from the one that is registered. */
+  #moveOn: (() => void) | undefined;
+  /** Looks for another credential, one after the other. */
+  #refreshing: Promise<void> = Promise.resolve();
   #retryAfterMs: number | undefined;
   #ended: Promise<RiftEnd> | undefined;
   #draining: Promise<void> | undefined;
@@ -103,6 +114,18 @@ class RiftRunner {
     await this.#ended;
   }
 
+  refresh(): Promise<void> {
+    return this.#refreshing = this.#refreshing.then(() => this.#takeFresh());
+  }
+
+  async #takeFresh(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    const tls = await this.#options.freshCredential?.();
+    if (tls === undefined) return;
+    this.#renewer.replace(tls);
+    this.#moveOn?.();
+  }
+
   async #drain(): Promise<void> {
     this.#stop.abort();
     const drainMs = this.#options.drainMs ?? DEFAULT_DRAIN_MS;
@@ -125,6 +148,7 @@ class RiftRunner {
         failures = 0;
         continue;
       }
+      await this.#reconsiderRefusal();
       if (this.#fatal !== undefined || this.#stop.signal.aborted) break;
       failures = livedMs > STABLE_CONNECTION_MS ? 1 : failures + 1;
       const range = { firstMs: RECONNECT_FIRST_MS, maxMs: RECONNECT_MAX_MS };
@@ -148,6 +172,15 @@ class RiftRunner {
     if (fatal === undefined) return { reason: "closed" };
     log.error("Rift ends", { code: fatal.code, reason: fatal.message });
     return { reason: "fatal", error: fatal };
+  }
+
+  /** There may be another credential by now; without one the rift ends. */
+  async #reconsiderRefusal(): Promise<void> {
+    const refused = this.#refusedFor;
+    if (refused === undefined) return;
+    this.#refusedFor = undefined;
+    await this.refresh();
+    if (this.#renewer.tls === refused.tls) this.#fatal = refused.error;
   }
 
   /**
@@ -198,14 +231,17 @@ class RiftRunner {
           );
           if (this.#session !== session) return;
           // Renewed during the dial: this connection would end with the credential before.
-          if (tls !== this.#renewer.tls) usedUp("used_up");
-          else this.#renewer.use(session);
+          if (tls !== this.#renewer.tls) return usedUp("used_up");
+          this.#moveOn = () => usedUp("used_up");
+          this.#renewer.use(session);
         },
         onClaimed: (tunnels) => {
           log.info("Tunnel registered", { tunnels: tunnels.join(" ") });
           this.#exposures.grant(tunnels);
           this.#settleReady();
         },
+        // Handles its own failures.
+        onEnding: (ending) => void this.#ending(ending, tls),
         onRefused: (refusal) => this.#refused(refusal, connection, tls),
         maxStreams: this.#options.connectionStreams ?? CONNECTION_STREAMS,
         onUsedUp: () => usedUp("used_up"),
@@ -217,6 +253,7 @@ class RiftRunner {
       if (this.#stop.signal.aborted && this.#kill.signal.aborted) connection.close(0, "");
       const end = await Promise.race([connection.closed, successorDue]);
       this.#session = undefined;
+      this.#moveOn = undefined;
       this.#renewer.use(undefined);
       if (end === "used_up") {
         // It serves until the edge knows its successor, and then finishes what runs.
@@ -257,6 +294,11 @@ class RiftRunner {
     });
   }
 
+  async #ending(ending: Ending, dialedWith: TlsMaterial): Promise<void> {
+    await this.refresh();
+    if (this.#renewer.tls === dialedWith) this.#renewer.endsEarly(ending);
+  }
+
   #refused(refusal: Refusal, connection: Connection, dialedWith: TlsMaterial): void {
     const { log } = this.#options;
     const { code, reason, tunnel, retryAfterMs } = refusal;
@@ -268,6 +310,8 @@ class RiftRunner {
       this.#fatal = new TunnelError("REFUSED", all);
     } else if (code === "credential" && dialedWith !== this.#renewer.tls) {
       this.#retryAfterMs = 0; // the new one is good
+    } else if (code === "credential" && retryAfterMs === undefined) {
+      this.#refusedFor = { tls: dialedWith, error: new TunnelError("REFUSED", reason) };
     } else if (retryAfterMs === undefined) {
       this.#fatal = new TunnelError("REFUSED", reason);
     } else {
@@ -278,7 +322,9 @@ class RiftRunner {
 
   #judgeEnd(end: ConnectionEnd): void {
     const { log } = this.#options;
-    if (this.#fatal !== undefined || this.#stop.signal.aborted) return;
+    // What was refused has been said.
+    if (this.#fatal !== undefined || this.#refusedFor !== undefined) return;
+    if (this.#stop.signal.aborted) return;
     const code = end.kind === "peer" ? errorCodeOfQuic(end.code) : undefined;
     log.warn("Connection to edge ended", { kind: end.kind, code, reason: end.reason });
     if (code === "REPLACED") {

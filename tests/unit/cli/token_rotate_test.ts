@@ -35,6 +35,7 @@ test(
     assert.match(stderr, /^rift +laptop\ntunnels +code, wiki-\*\n/);
     assert.match(stderr, /^new one ends +\d{4}-\d\d-\d\d \d\d:\d\d UTC, in 30 days$/m);
     assert.match(stderr, /^old one ends +\d{4}-\d\d-\d\d \d\d:\d\d UTC, in 24 hours$/m);
+    assert.match(stderr, /^Next: .*token file/m);
     assert.doesNotMatch(stderr, /mcpt_/);
     assert.deepEqual(
       new Map(rows.map(({ serial, state }) => [serial, state])),
