@@ -2,7 +2,7 @@
  * Puts a changed configuration in force while the edge runs: on SIGHUP, and when a file changes.
  *
  * A file that is not valid changes nothing: its problems are logged and shown by `mcptun status`
- * until it is mended.
+ * (with `--state-dir`, as it reads the same file) until it is mended.
  *
  * @module
  */

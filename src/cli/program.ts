@@ -14,7 +14,7 @@ import { refuseSecretArguments } from "./credential_source.ts";
 import { examples } from "./help_text.ts";
 import { runInit } from "./init_command.ts";
 import type { Io } from "./io.ts";
-import { configOption, DEFAULT_FILE, keyOption } from "./key_option.ts";
+import { configOption, DEFAULT_FILE, keyOption, stateDirOption } from "./key_option.ts";
 import { runPolicyCheck, runPolicyExplain } from "./policy_command.ts";
 import { readProduct } from "./product.ts";
 import { reportFailure } from "./report.ts";
@@ -127,7 +127,7 @@ function edgeCommand(io: Io): Command {
     .addOption(configOption())
     .addOption(keyOption("--listen <address>", "edge.listen"))
     .addOption(keyOption("--tunnel-listen <address>", "edge.tunnel_listen"))
-    .addOption(keyOption("--state-dir <folder>", "edge.state_dir"))
+    .addOption(stateDirOption())
     .addOption(keyOption("--log-level <level>", "log.level"))
     .addOption(keyOption("--log-format <format>", "log.format"))
     .addHelpText(
@@ -177,7 +177,7 @@ function statusCommand(io: Io): Command {
   return new Command("status")
     .description("Show what the edge on this host is doing: tunnels, rifts, load, errors")
     .addOption(configOption())
-    .addOption(keyOption("--state-dir <folder>", "edge.state_dir"))
+    .addOption(stateDirOption())
     .option("--json", "print one line of JSON instead of tables")
     .option("--watch [seconds]", "look again and again (default: every 2 seconds)")
     .addHelpText(

@@ -10,19 +10,18 @@ import { openTunnelCa } from "../identity/tunnel_ca.ts";
 import { quotedName } from "../identity/user_name.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import type { Io } from "./io.ts";
-import { loadFor } from "./key_option.ts";
+import { loadFor, stateDirFlag, type StatePlace } from "./key_option.ts";
 import { columns, timeOf } from "./report.ts";
 import { type TokenOutputOptions, withTokenOutput } from "./token_output.ts";
 import { dialedAddress, distanceOf, durationOf, nearestHint, ttlOf } from "./token_values.ts";
 
 /** What `token rotate` is told. */
-export interface TokenRotateOptions extends TokenOutputOptions {
+export interface TokenRotateOptions extends TokenOutputOptions, StatePlace {
   readonly rift: string;
   /** Absent: as long as the one in use was made for. */
   readonly ttl?: string | undefined;
   /** How long the one in use still works. */
   readonly overlap: string;
-  readonly config?: string | undefined;
 }
 
 /** Prints the new credential on stdout, or writes it to `--out`; facts go to stderr. @throws {TunnelError} */
@@ -30,7 +29,7 @@ export async function runTokenRotate(io: Io, options: TokenRotateOptions): Promi
   const { rift: name, ttl } = options;
   const overlapMs = durationOf("--overlap", options.overlap, 0);
   const wish = ttl === undefined ? {} : { ttlMs: ttlOf(ttl) };
-  const { config } = loadFor(io, options.config, []);
+  const { config } = loadFor(io, options.config, stateDirFlag(options));
   const address = dialedAddress(config);
   const { stateDir } = config.edge;
   const clock = systemClock;
@@ -103,7 +102,7 @@ async function requireRotatable(stateDir: string, name: string, nowMs: number): 
     throw new TunnelError(
       "USAGE",
       `Cannot rotate: there is no state directory ${JSON.stringify(stateDir)}, ` +
-        "so nothing was issued (is it another --config?)",
+        "so nothing was issued (is it another --config or --state-dir?)",
     );
   }
   const records = await (await CredentialStore.open({ stateDir })).list();

@@ -462,6 +462,35 @@ test("revoke and rotate where nothing was issued make no state directory", async
   assert.ok(!existsSync(join(folder, "state")));
 });
 
+test("with --state-dir tokens are issued, listed and revoked while the file has a mistake", async (t) => {
+  const { run, folder } = place(t);
+  const issued = await run(...FOR_RIFT, "laptop");
+  writeFileSync(join(folder, "mcptun.toml"), "[edge]\nlisten = 7\n");
+  const commands = [
+    ["token", "revoke", "laptop"],
+    ["token", "list", "--json"],
+    [...FOR_USER, "alice"],
+  ];
+  let ran = 0;
+
+  for (const argv of commands) {
+    const without = await run(...argv);
+    const named = await run(...argv, "--state-dir", "state");
+    assert.equal(without.code, 2);
+    assert.match(without.stderr, /without the configuration, give --state-dir FOLDER\n/);
+    assert.equal(named.code, 0, named.stderr);
+    ran++;
+  }
+  const { rifts, users } = lineOf(
+    await run("token", "list", "--all", "--json", "--state-dir", "state"),
+  ) as { rifts: { state: string }[]; users: unknown[] };
+
+  assert.equal(issued.code, 0);
+  assert.equal(ran, 3);
+  assert.equal(rifts[0]?.state, "revoked");
+  assert.equal(users.length, 1);
+});
+
 test("a token on the command line is refused and not repeated", async (t) => {
   const { run } = place(t);
   const { stdout } = await run(...FOR_USER, "alice");
