@@ -286,6 +286,8 @@ export const MAX_REFUSALS_LOGGED = MAX_TUNNELS_PER_RIFT;
 /** First and longest wait between two dials, ms; the real wait is random between 0 and it. */
 export const RECONNECT_FIRST_MS = 250;
 export const RECONNECT_MAX_MS = 30_000;
+/** Dials that fail alike are a warning this often, ms; more are `debug`. */
+export const DIAL_WARNING_MS = 10_000;
 /** A connection that lived this long resets the wait, ms. */
 export const STABLE_CONNECTION_MS = 10_000;
 /** First and longest wait between two probes of an upstream that does not answer, ms. */

@@ -79,6 +79,8 @@ export async function runDev(io: Io, options: DevCommandOptions): Promise<void> 
       log,
       clock: systemClock,
       life,
+      // What npm calls the script that it runs: there need be no "mcptun" on the path.
+      typed: io.env["npm_lifecycle_event"] === "start" ? "npm start --" : "mcptun dev",
     };
     const facts = await startAll(context, running);
     const online = await isOnline(running.edge!, io.signal, systemClock);
@@ -107,6 +109,8 @@ interface DevContext {
   readonly log: Logger;
   readonly clock: Clock;
   readonly life: AbortController;
+  /** How flags are added to the command that started this run. */
+  readonly typed: string;
 }
 
 /** Filled while starting, so that a failure half-way stops what runs. */
@@ -116,7 +120,7 @@ interface Running {
 }
 
 async function startAll(context: DevContext, running: Running): Promise<DevFacts> {
-  const { port, load, user, onJudged, stateDir, log, clock, life } = context;
+  const { load, user, onJudged, stateDir, log, clock, life } = context;
   const signal = life.signal;
   const ca = await openTunnelCa({ stateDir, clock, log });
   const store = await CredentialStore.open({ stateDir });
@@ -152,7 +156,7 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
     signal,
     edgeId: "dev",
   }).catch(async (error: unknown) => {
-    throw await withFreePort(error, port);
+    throw await withFreePort(error, context);
   });
   running.edge = edge;
   const reload = new ConfigReload({
@@ -280,12 +284,15 @@ function requireUpstream(text: string): string {
   throw new TunnelError("USAGE", `--upstream: ${parsed.problem}`);
 }
 
-async function withFreePort(error: unknown, port: number): Promise<unknown> {
+async function withFreePort(
+  error: unknown,
+  { port, typed }: Pick<DevContext, "port" | "typed">,
+): Promise<unknown> {
   if (!(error instanceof TunnelError) || error.code !== "ADDRESS_IN_USE") return error;
   const free = await nextFreePort(port + 1);
   return new TunnelError(
     "ADDRESS_IN_USE",
-    `Port ${port} is in use: try "mcptun dev --port ${free}", which is free now`,
+    `Port ${port} is in use: try "${typed} --port ${free}", which is free now`,
     { cause: error },
   );
 }

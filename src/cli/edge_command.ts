@@ -7,7 +7,6 @@ import { systemClock } from "../clock.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { type Edge, startEdge } from "../edge/edge.ts";
 import { clientAuthentication } from "../identity/client_auth.ts";
-import { riftAuthority } from "../identity/rift_authority.ts";
 import { isActiveUserToken } from "../identity/user_token_store.ts";
 import type { Logger } from "../log.ts";
 import { stampFiles } from "../runtime/file_watch.ts";
@@ -18,6 +17,7 @@ import { edgePartsOf, filesOf, needRestart } from "./edge_setup.ts";
 import { EdgeState } from "./edge_state.ts";
 import { aborted, type Io } from "./io.ts";
 import { configFiles, givenFlags, loadFor } from "./key_option.ts";
+import { withListenProblem } from "./listen_problem.ts";
 import { openAdmin } from "./open_admin.ts";
 import { readProduct } from "./product.ts";
 import { columns } from "./report.ts";
@@ -74,11 +74,13 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       clientAuth,
       transport: quicTransport(),
       tls: await state.ca.serverMaterial(),
-      rifts: riftAuthority({ ca: state.ca, store: state.credentials, clock, log }),
+      rifts: state.authority(),
       clock,
       log,
       signal,
       edgeId: hostname(),
+    }).catch((error: unknown) => {
+      throw withListenProblem(error);
     });
     edge = running;
     state.follow(running, signal);

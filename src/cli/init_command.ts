@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { parseAddress } from "../config/value.ts";
 import { TunnelError } from "../errors.ts";
 import type { Io } from "./io.ts";
+import { writeProblem } from "./write_problem.ts";
 
 /** Writes the starter file. @throws {TunnelError} `FILE_EXISTS`; `STATE_UNUSABLE` when it cannot be written. */
 export function runInit(io: Io, options: { readonly config: string }): void {
@@ -22,9 +23,8 @@ export function runInit(io: Io, options: { readonly config: string }): void {
         `${shown} exists and stays as it is: move it away first, or name another file with --config`,
       );
     }
-    throw new TunnelError("STATE_UNUSABLE", `Cannot write ${shown}: ${code ?? String(error)}`, {
-      cause: error,
-    });
+    const problem = writeProblem(error, path);
+    throw new TunnelError("STATE_UNUSABLE", `Cannot write ${shown}: ${problem}`, { cause: error });
   }
   const named = options.config === "mcptun.toml" ? "" : ` --config ${options.config}`;
   io.stdout.write(

@@ -9,6 +9,7 @@
 
 import { Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 
+import { TunnelError } from "../errors.ts";
 import { runConfigCheck } from "./config_command.ts";
 import { refuseSecretArguments } from "./credential_source.ts";
 import { examples } from "./help_text.ts";
@@ -35,19 +36,39 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
       program.outputHelp({ error: true });
       return 2;
     }
-    await program.parseAsync(helpOfInner(argv), { from: "user" });
+    await program.parseAsync(helpOfInner(argv, program), { from: "user" });
     return outcome.exitCode;
   } catch (error) {
     return reportFailure(io, error);
   }
 }
 
-/** `help token issue` as `token help issue`: the help command of the library looks one level deep. */
-function helpOfInner(argv: readonly string[]): readonly string[] {
-  const [first, outer, ...inner] = argv;
-  return first === "help" && outer !== undefined && inner.length > 0
-    ? [outer, "help", ...inner]
-    : argv;
+/**
+ * `help token issue` as `token help issue`: the help command of the library looks one level deep.
+ * And `help bogus` as `bogus`, which is refused: the library would show the help of what is above.
+ */
+function helpOfInner(argv: readonly string[], program: Command): readonly string[] {
+  const [first, ...path] = argv;
+  const [last] = path.slice(-1);
+  if (first !== "help" || last === undefined) return argv;
+  let command: CommandUnknownOpts = program as CommandUnknownOpts;
+  for (const [at, name] of path.entries()) {
+    const inner = command.commands.find((one) => one.name() === name);
+    if (inner === undefined) return name.startsWith("-") ? argv : path.slice(0, at + 1);
+    command = inner;
+  }
+  return [...path.slice(0, -1), "help", last];
+}
+
+/** An empty value comes from a variable that is not set. @throws {TunnelError} `USAGE` */
+function refuseEmptyValues(command: CommandUnknownOpts): void {
+  for (const option of command.options) {
+    if (command.getOptionValue(option.attributeName()) !== "") continue;
+    throw new TunnelError(
+      "USAGE",
+      `${option.long}: its value is empty (is it a variable that is not set?)`,
+    );
+  }
 }
 
 /** A command with those it belongs to, as it is typed. */
@@ -62,6 +83,7 @@ function makeProgram(io: Io, outcome: Outcome): Command {
     .version(readProduct().version, "-V, --version", "print the version")
     .helpOption("-h, --help", "print help")
     .helpCommand("help [command]", "print help for a command")
+    .hook("preAction", (_program, command) => refuseEmptyValues(command))
     .addHelpText("after", examples("mcptun dev", "mcptun init", "mcptun edge", "mcptun help rift"));
   program.addCommand(devCommand(io));
   program.addCommand(initCommand(io));

@@ -44,6 +44,7 @@ export async function runTokenIssue(io: Io, options: TokenIssueOptions): Promise
     const ttlMs = ttl === undefined ? undefined : ttlOf(ttl);
     await issueForUser(io, options, { user, groups: [...new Set(groups)], ttlMs });
   } else {
+    if (rift !== undefined) throw usage("--rift or --user, not both: one token is for one of them");
     throw usage(
       "Say who it is for: --rift NAME for a rift, or --user NAME for who uses an MCP client",
     );

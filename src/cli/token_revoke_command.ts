@@ -32,7 +32,11 @@ interface Revocation {
 export async function runTokenRevoke(io: Io, options: TokenRevokeOptions): Promise<void> {
   const { rift, user, id } = options;
   if ((rift === undefined) === (user === undefined)) {
-    throw usage("Say whose: the NAME of a rift, or --user NAME (one of them)");
+    throw usage(
+      rift === undefined
+        ? "Say whose: the NAME of a rift, or --user NAME"
+        : "The NAME of a rift or --user NAME, not both",
+    );
   }
   if (id !== undefined && user === undefined) {
     throw usage("--id is for tokens of users: it goes with --user");

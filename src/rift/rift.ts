@@ -7,10 +7,11 @@
 import { randomUUID } from "node:crypto";
 
 import { delay } from "../clock.ts";
-import { errorCodeOfQuic, TunnelError } from "../errors.ts";
+import { type ErrorCode, errorCodeOfQuic, TunnelError } from "../errors.ts";
 import {
   CLOCK_WARNING_MS,
   CONNECTION_STREAMS,
+  DIAL_WARNING_MS,
   MAX_TUNNELS_PER_RIFT,
   RECONNECT_FIRST_MS,
   RECONNECT_MAX_MS,
@@ -67,6 +68,8 @@ class RiftRunner {
   /** Looks for another credential, one after the other. */
   #refreshing: Promise<void> = Promise.resolve();
   #retryAfterMs: number | undefined;
+  #dialFailure: { readonly code: ErrorCode; readonly error: string } | undefined;
+  #toldFailure: { readonly error: string; readonly atMs: number } | undefined;
   #ended: Promise<RiftEnd> | undefined;
   #draining: Promise<void> | undefined;
   #warnedOfClock = false;
@@ -157,6 +160,7 @@ class RiftRunner {
         this.#retryAfterMs ?? 0,
       );
       this.#retryAfterMs = undefined;
+      this.#tellDialFailure(waitMs);
       this.#tell("waiting", `${waitMs} ms`);
       await delay(clock, waitMs, this.#stop.signal);
     }
@@ -267,11 +271,10 @@ class RiftRunner {
     } catch (error) {
       this.#session = undefined;
       if (this.#stop.signal.aborted) return 0;
-      log.warn("Cannot connect to edge", {
-        address: `${address.host}:${address.port}`,
+      this.#dialFailure = {
         code: error instanceof TunnelError ? error.code : "INTERNAL",
         error: error instanceof Error ? error.message : String(error),
-      });
+      };
       if (!(error instanceof TunnelError)) return 0;
       if (!error.facts.retry) this.#fatal = error;
       // A certificate that was refused will be refused again in a moment.
@@ -284,6 +287,7 @@ class RiftRunner {
     const { clock, log } = this.#options;
     log.info("Connected to edge", { edge, tunnels: tunnels.join(" ") || "none yet" });
     this.#tell("connected", edge);
+    this.#toldFailure = undefined;
     this.#exposures.grant(tunnels);
     if (tunnels.length > 0) this.#settleReady();
     const aheadMs = timeMs === undefined ? 0 : clock.wallNow() - timeMs;
@@ -333,6 +337,22 @@ class RiftRunner {
         "A newer rift with this credential took over: each rift needs a credential of its own",
       );
     }
+  }
+
+  /** The first dials come many to a second: of those that fail alike, few are worth a warning. */
+  #tellDialFailure(retryInMs: number): void {
+    const failure = this.#dialFailure;
+    this.#dialFailure = undefined;
+    if (failure === undefined) return;
+    const { address: { host, port }, clock, log } = this.#options;
+    const told = this.#toldFailure;
+    const nowMs = clock.now();
+    const isNews = told === undefined || told.error !== failure.error ||
+      nowMs - told.atMs >= DIAL_WARNING_MS;
+    const fields = { address: `${host}:${port}`, ...failure, retryInMs };
+    if (!isNews) return log.debug("Cannot connect to edge", fields);
+    this.#toldFailure = { error: failure.error, atMs: nowMs };
+    log.warn("Cannot connect to edge, trying again", fields);
   }
 
   #tell(state: RiftState, detail: string): void {

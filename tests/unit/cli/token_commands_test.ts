@@ -403,7 +403,7 @@ test("wrong usage exits 2, prints nothing on stdout, and says what to write", as
   const issue = ["token", "issue"];
   const cases: [string[], RegExp][] = [
     [issue, /Say who it is for: --rift NAME for a rift, or --user NAME/],
-    [[...FOR_RIFT, "a", "--user", "b"], /Say who it is for/],
+    [[...FOR_RIFT, "a", "--user", "b"], /--rift or --user, not both/],
     [[...issue, "--rift", "a", "--ttl", "1h"], /--tunnels is missing/],
     [[...issue, "--rift", "a", "--tunnels", "x"], /--ttl is missing/],
     [[...FOR_RIFT, "a", "--groups", "g"], /--groups is for users/],
@@ -412,7 +412,7 @@ test("wrong usage exits 2, prints nothing on stdout, and says what to write", as
     [[...FOR_USER, "a", "--ttl", "30"], /--ttl: "30" is not a duration/],
     [[...FOR_USER, "a", "--ttl", "5s"], /--ttl: "5s" is out of range/],
     [[...FOR_USER, "a", "--ttl", "9999d"], /--ttl: "9999d" is out of range/],
-    [[...FOR_USER, ""], /Cannot use "" as a user name/],
+    [[...FOR_USER, ""], /--user: its value is empty/],
     [[...FOR_USER, "a,b"], /Cannot use "a,b" as a user name/],
     [[...FOR_USER, "a\u001b[31m"], /Cannot use "a\\u001b\[31m" as a user name/],
     [[...FOR_USER, "a\u009b2J"], /Cannot use "a\\u\{9b\}2J" as a user name/],
