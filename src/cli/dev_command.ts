@@ -19,7 +19,8 @@ import { clientAuthentication } from "../identity/client_auth.ts";
 import { riftAuthority } from "../identity/rift_authority.ts";
 import { openTunnelCa, SERVER_NAME } from "../identity/tunnel_ca.ts";
 import { areGroups, isUserName, quotedName } from "../identity/user_name.ts";
-import { hashUserToken, makeUserToken, userTokenCheck } from "../identity/user_token.ts";
+import { issueUserToken } from "../identity/user_token_issue.ts";
+import { UserTokenStore } from "../identity/user_token_store.ts";
 import type { Logger } from "../log.ts";
 import { reasonText } from "../policy/explain.ts";
 import type { Rift } from "../rift/rift_options.ts";
@@ -124,21 +125,13 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
   const signal = life.signal;
   const ca = await openTunnelCa({ stateDir, clock, log });
   const store = await CredentialStore.open({ stateDir });
-  const token = makeUserToken();
-  const tokens = userTokenCheck([{ user: user.user, hash: hashUserToken(token.reveal()) }]);
+  const userTokens = await UserTokenStore.open({ stateDir });
+  const issued = await issueUserToken({ store: userTokens, ...user, ttlMs: undefined, clock });
   const loaded = load();
   const stamps = stampFiles(filesOf(loaded));
   const clientAuth = clientAuthentication({
     auth: { issuers: [] },
-    userTokens: {
-      check: (text) =>
-        tokens.check(`Bearer ${text}`) && {
-          id: "dev",
-          ...user,
-          validUntilMs: Infinity,
-        },
-      isActive: () => true,
-    },
+    userTokens,
     resourceOf: () => "",
     clock,
     log,
@@ -193,7 +186,7 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
   return {
     version: readProduct().version,
     url: edge.tunnelUrl(TUNNEL),
-    token: token.reveal(),
+    token: issued.token.reveal(),
     upstream,
     sample: context.upstream === undefined,
   };

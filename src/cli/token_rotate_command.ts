@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { systemClock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
 import { encodeCredential, rotateRiftCredential } from "../identity/credential.ts";
-import { type CredentialRecord, CredentialStore } from "../identity/credential_store.ts";
+import { CredentialStore } from "../identity/credential_store.ts";
 import { openTunnelCa } from "../identity/tunnel_ca.ts";
 import { quotedName } from "../identity/user_name.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
@@ -35,7 +35,7 @@ export async function runTokenRotate(io: Io, options: TokenRotateOptions): Promi
   const clock = systemClock;
   const level = config.log.level === "debug" ? "debug" : "warn";
   const log = pinoLogger({ ...config.log, level, destination: io.stderr });
-  await requireRotatable(stateDir, name, clock.wallNow());
+  await requireKnown(stateDir, name);
   const done = await withTokenOutput(io, options, async (output) => {
     const ca = await openTunnelCa({ stateDir, clock, log });
     const store = await CredentialStore.open({ stateDir });
@@ -49,9 +49,8 @@ export async function runTokenRotate(io: Io, options: TokenRotateOptions): Promi
       ...wish,
     });
     const { serial, tunnels, expiresAtMs } = fresh;
-    const before = (await store.list()).filter((record) =>
-      record.name === name && record.serial !== serial && isActive(record, clock.wallNow())
-    );
+    const before = (await store.active(name, clock.wallNow()))
+      .filter((record) => record.serial !== serial);
     const previousEndsMs = Math.max(clock.wallNow(), ...before.map((old) => old.expiresAtMs));
     try {
       await output.give(encodeCredential(fresh), {
@@ -96,8 +95,8 @@ export async function runTokenRotate(io: Io, options: TokenRotateOptions): Promi
   );
 }
 
-/** @throws {TunnelError} `USAGE` when no credential of this name is in use. */
-async function requireRotatable(stateDir: string, name: string, nowMs: number): Promise<void> {
+/** Whether it is still good, the store decides. @throws {TunnelError} `USAGE` for an unknown name. */
+async function requireKnown(stateDir: string, name: string): Promise<void> {
   if (!existsSync(stateDir)) {
     throw new TunnelError(
       "USAGE",
@@ -105,19 +104,11 @@ async function requireRotatable(stateDir: string, name: string, nowMs: number): 
         "so nothing was issued (is it another --config or --state-dir?)",
     );
   }
-  const records = await (await CredentialStore.open({ stateDir })).list();
-  const own = records.filter((record) => record.name === name);
-  if (own.some((record) => isActive(record, nowMs))) return;
+  const names = (await (await CredentialStore.open({ stateDir })).list()).map((one) => one.name);
+  if (names.includes(name)) return;
   throw new TunnelError(
     "USAGE",
-    own.length === 0
-      ? `Cannot rotate ${quotedName(name)}: no rift's credential has this name ` +
-        nearestHint(name, records.map((record) => record.name))
-      : `Cannot rotate ${quotedName(name)}: its credential is revoked or has ended ` +
-        '(make a new one with "mcptun token issue")',
+    `Cannot rotate ${quotedName(name)}: no rift's credential has this name ` +
+      nearestHint(name, names),
   );
-}
-
-function isActive(record: CredentialRecord, nowMs: number): boolean {
-  return !record.revoked && record.expiresAtMs > nowMs;
 }

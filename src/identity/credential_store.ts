@@ -15,6 +15,7 @@ import { MAX_ACTIVE_CREDENTIALS, STATE_POLL_MS } from "../limits.ts";
 import { compileNameGlob } from "../policy/name_glob.ts";
 import { fileStamp, watchFiles } from "../runtime/file_watch.ts";
 import { readCertificate } from "./certificate.ts";
+import { isObject } from "./json_object.ts";
 import { isRiftName } from "./rift_name.ts";
 import { corruptStateFile, prepareStateDir, readStateFile, replaceStateFile } from "./state_dir.ts";
 import { withStateLock } from "./state_lock.ts";
@@ -388,10 +389,15 @@ function requireActiveName(
   nowMs: number,
 ): void {
   if (records.some((record) => record.name === name && isActive(record, nowMs))) return;
-  throw new TunnelError(
+  throw noActiveCredential(name);
+}
+
+/** That there is nothing to rotate. */
+export function noActiveCredential(name: string): TunnelError {
+  return new TunnelError(
     "USAGE",
-    `Cannot rotate the credential of "${name}": no active one has that name ` +
-      '(make one with "mcptun token issue")',
+    `Cannot rotate ${JSON.stringify(name.slice(0, 80))}: its credential is revoked or has ended ` +
+      '(make a new one with "mcptun token issue")',
   );
 }
 
@@ -471,8 +477,4 @@ function areGlobs(patterns: readonly string[]): boolean {
   } catch {
     return false; // it throws for malformed patterns only
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -419,7 +419,7 @@ test("wrong usage exits 2, prints nothing on stdout, and says what to write", as
     [[...FOR_USER, "a", "--groups", "b\u202ec"], /Cannot use "b\\u\{202e\}c" as a group name/],
     [[...FOR_RIFT, "Laptop"], /Cannot use "Laptop" as a rift name/],
     [["token", "revoke"], /Say whose/],
-    [["token", "revoke", "a", "--user", "b"], /Say whose/],
+    [["token", "revoke", "a", "--user", "b"], /not both/],
     [["token", "revoke", "a", "--id", "b"], /--id is for tokens of users/],
     [["token", "revoke", "latop"], /"latop": no rift's .* \(did you mean "laptop"\?\)/],
     [["token", "revoke", "alice"], /\(a user has it: add --user\)/],

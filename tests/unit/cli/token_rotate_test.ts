@@ -90,7 +90,10 @@ test("revoke after rotate ends both credentials", async (t) => {
 
   assert.match(stdout, /^Revoked 2 credentials of rift "laptop" \([0-9a-f]+, [0-9a-f]+\)\n/);
   assert.equal(again.code, 2);
-  assert.match(again.stderr, /Cannot rotate "laptop": its credential is revoked or has ended/);
+  assert.match(
+    again.stderr,
+    /Cannot rotate "laptop": its credential is revoked or has ended/,
+  );
 });
 
 test(
