@@ -133,6 +133,7 @@ test("the starter file is valid, whatever the host is called", () => {
     const { config } = loadConfig({ text: starter(host) });
 
     assert.equal(config.tunnels.length, 1);
+    assert.equal(config.tunnels[0]?.auth, "edge");
     assert.equal(config.rift.exposes.length, 1);
   }
 });
@@ -223,6 +224,31 @@ test("config check prints values with origins, and never a credential", async ()
   for (const { stdout, stderr } of [text, json]) {
     assert.doesNotMatch(stdout + stderr, /mcpt_secret/);
   }
+});
+
+test("config check warns of what only one of the two hosts would refuse", async () => {
+  const text = `[edge]
+tunnel_listen = "0.0.0.0:4443"
+[[tunnel]]
+name = "a"
+[[rift.expose]]
+tunnel = "a"
+upstream = "http://127.0.0.1:1"
+authorization_file = "gone.txt"
+`;
+  writeFileSync(join(folder, "hints.toml"), text);
+
+  const { code, stderr } = await run(["config", "check", "--config", "hints.toml"]);
+  const json = await run(["config", "check", "--config", "hints.toml", "--json"]);
+
+  assert.equal(code, 0);
+  assert.match(
+    stderr,
+    /warning: edge\.tunnel_address: missing, .*"mcptun token issue --rift" would/,
+  );
+  assert.match(stderr, /warning: hints\.toml:8:1 rift\.expose\[0\]\.authorization_file: .*no such/);
+  const { valid, warnings } = JSON.parse(json.stdout) as { valid: boolean; warnings: string[] };
+  assert.deepEqual([valid, warnings.length], [true, 2]);
 });
 
 test("config check lists every problem and exits 2", async () => {
