@@ -1,5 +1,6 @@
 /**
- * The strict scanner against `JSON.parse` and a slow tokenizer, on mutations of the smuggling corpus.
+ * The strict scanner against `JSON.parse` and a slow tokenizer, on mutations of the smuggling corpus:
+ * an input that reaches new code is kept and mutated further.
  *
  *     node tests/fuzz/scanner_fuzz.mjs [--seconds 120] [--seed N] [--dist dist]
  *
@@ -15,6 +16,7 @@
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { startCoverage } from "./coverage.mjs";
 
 const MAX_BODY_BYTES = 4_096;
 const MAX_DEPTH = 64;
@@ -30,7 +32,7 @@ const dist = new URL(`../../${flags.dist}/`, import.meta.url);
 const { scanJson } = await import(new URL("src/mcp/scanner.js", dist).href);
 const { classifyRequest } = await import(new URL("src/mcp/classify.js", dist).href);
 const { filterMessage } = await import(new URL("src/mcp/filters.js", dist).href);
-const corpus = await import(new URL("tests/support/smuggling.js", dist).href);
+const corpus = await import(new URL("tests/support/mcp_smuggling.js", dist).href);
 
 const everything = { members: new Map() };
 everything.others = everything;
@@ -62,7 +64,8 @@ const TOKENS = [
   ..."ſ K é 😀 \ufeff \u2028 \u200b __proto__".split(" "),
 ].map((token) => Buffer.from(token));
 
-const counts = { inputs: 0, accepted: 0, refusedByBoth: 0, strict: {}, filtered: 0 };
+const isNew = startCoverage("/src/mcp/");
+const counts = { inputs: 0, found: 0, accepted: 0, refusedByBoth: 0, strict: {}, filtered: 0 };
 const untilMs = performance.now() + 1_000 * Number(flags.seconds);
 for (let copies = 0; copies < 40; copies++) {
   for (const [index, bytes] of ANSWERS.entries()) {
@@ -78,6 +81,11 @@ console.log(JSON.stringify(counts));
 function check(one) {
   const bytes = mutated(one.bytes);
   counts.inputs++;
+  // Asking costs as much as twenty inputs.
+  if (counts.inputs % 10 === 0 && bytes.length <= MAX_BODY_BYTES && isNew()) {
+    cases.push({ ...one, bytes });
+    counts.found++;
+  }
   const problem = difference(bytes) ?? unsteady(one, bytes);
   if (problem === undefined) return;
   console.log(
