@@ -37,7 +37,7 @@ const headerPairs = fc.array(
   { maxLength: 20 },
 ).map((pairs) => pairs.flat());
 
-const requestHead: fc.Arbitrary<RequestHead> = record({
+const requestHead: fc.Arbitrary<RequestHead> = fc.record({
   tunnel: tunnelName,
   method: fc.constantFrom("GET", "POST", "DELETE", "X-custom!"),
   target: fc.stringMatching(/^([/?][\x21-\x7e]{0,80})?$/),
@@ -45,7 +45,20 @@ const requestHead: fc.Arbitrary<RequestHead> = record({
   publicScheme: fc.constantFrom("http", "https"),
   clientAddress: label,
   exchangeId: label,
+  known: fc.constantFrom("user", "edge"),
   headers: headerPairs,
+}, {
+  noNullPrototype: true,
+  requiredKeys: [
+    "tunnel",
+    "method",
+    "target",
+    "publicHost",
+    "publicScheme",
+    "clientAddress",
+    "exchangeId",
+    "headers",
+  ],
 });
 
 const responseHead: fc.Arbitrary<ResponseHead> = fc.record({

@@ -44,7 +44,7 @@ const FORMATS: readonly Format[] = [
   },
   {
     file: "head",
-    count: 35,
+    count: 39,
     decode: (bytes, { kind }) =>
       (kind === "request" ? requestHeadReader() : responseHeadReader()).push(bytes)?.head,
     encode: (value, { kind }) =>
