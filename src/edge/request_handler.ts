@@ -238,6 +238,7 @@ export class RequestHandler {
         publicScheme: forwardedScheme(headers.forwardedProto) ?? scheme,
         clientAddress: peerAddress(request.socket.remoteAddress),
         exchangeId: `${this.#idPrefix}-${(++this.#count).toString(36)}`,
+        known: client === undefined ? undefined : "user",
         headers: judged === undefined
           ? passedOn(tunnel, headers)
           : judgedHeaders(passedOn(tunnel, headers), judged),
