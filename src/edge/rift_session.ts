@@ -6,11 +6,13 @@
 
 import type { Clock, Timer } from "../clock.ts";
 import { errorCodeOfQuic, quicOf, TunnelError } from "../errors.ts";
+import { readCertificate } from "../identity/certificate.ts";
 import {
   HEARTBEAT_MS,
   HELLO_TIMEOUT_MS,
   MAX_MISSED_HEARTBEATS,
   MAX_REFUSALS_LOGGED,
+  REFUSAL_READ_MS,
   REFUSAL_RETRY_MS,
 } from "../limits.ts";
 import type { LogFields, Logger } from "../log.ts";
@@ -40,7 +42,7 @@ export interface SessionContext {
   /** Every session that said hello and is not over. */
   readonly sessions: Set<RiftSession>;
   /** A connection was refused as a whole. */
-  readonly onRefused?: ((code: RefusalCode) => void) | undefined;
+  onRefused?: ((code: RefusalCode) => void) | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -89,10 +91,12 @@ export class RiftSession implements RiftLink, StreamHandler {
       this.#refuse("protocol", "No hello came in time", REFUSAL_RETRY_MS);
     }, "no");
     connection.accept((stream) => this.#accept(stream));
+    // Handles its own failures.
+    void this.#checkEarly();
     // Never rejects (Connection.closed).
     void connection.closed.then((end) => {
       this.#log.info("Rift disconnected", {
-        rift: this.rift,
+        rift: this.#nameForLog,
         kind: end.kind,
         code: errorCodeOfQuic(end.code) ?? end.code,
         reason: end.reason,
@@ -109,6 +113,16 @@ export class RiftSession implements RiftLink, StreamHandler {
 
   get rift(): string {
     return this.#verified?.name ?? "";
+  }
+
+  /**
+   * Also of a rift that was refused: the handshake has checked that its certificate is from this CA,
+   * so the name in it is the one that the credential was issued for.
+   */
+  get #nameForLog(): string {
+    if (this.#verified !== undefined) return this.#verified.name;
+    const leaf = this.connection.peerCertificates[0];
+    return leaf === undefined ? "" : readCertificate(leaf)?.commonName ?? "";
   }
 
   get features(): readonly string[] {
@@ -241,6 +255,25 @@ export class RiftSession implements RiftLink, StreamHandler {
     }
   }
 
+  /**
+   * Asks about the certificate before the rift says a word: TLS has found it to be of this CA, but it
+   * may be revoked, and then its holder gets no more time than it takes to be told.
+   */
+  async #checkEarly(): Promise<void> {
+    try {
+      await this.#context.rifts.verify(this.connection.peerCertificates);
+    } catch (error) {
+      // What the edge cannot tell now is told at the hello.
+      if (!isDecision(error) || this.#state !== "new") return;
+      this.#timer.cancel();
+      this.#timer = this.#context.clock.setTimer(REFUSAL_READ_MS, () => {
+        this.#noteRefusal("credential", error.message);
+        this.#over();
+        this.connection.close(quicOf("REFUSED"), "credential");
+      }, "no");
+    }
+  }
+
   async #hello(hello: Hello): Promise<void> {
     const version = chooseVersion(hello.versions, SUPPORTED_VERSIONS);
     if (version === undefined) {
@@ -258,6 +291,7 @@ export class RiftSession implements RiftLink, StreamHandler {
     if (this.#state !== "verifying") return;
 
     this.#verified = verified;
+    this.connection.trust();
     this.#instance = hello.instance;
     this.#software = hello.software;
     this.#features = commonFeatures(hello.features, SUPPORTED_FEATURES);
@@ -487,13 +521,17 @@ export class RiftSession implements RiftLink, StreamHandler {
   /** Says why, and closes once the rift has had the time to read it. */
   #refuse(code: RefusalCode, reason: string, retryAfterMs: number | undefined): void {
     if (this.#state === "closed") return;
-    this.#log.warn("Rift refused", { rift: this.rift, code, reason });
-    this.#context.onRefused?.(code);
+    this.#noteRefusal(code, reason);
     this.#send({ type: "refusal", code, reason, retryAfterMs, tunnel: undefined });
     this.#over();
     this.#timer = this.#context.clock.setTimer(REFUSAL_READ_MS, () => {
       this.connection.close(quicOf("REFUSED"), code);
     }, "no");
+  }
+
+  #noteRefusal(code: RefusalCode, reason: string): void {
+    this.#log.warn("Rift refused", { rift: this.#nameForLog, code, reason });
+    this.#context.onRefused?.(code);
   }
 
   #over(): void {
@@ -517,5 +555,3 @@ const IGNORE: StreamHandler = { onData() {}, onDrain() {}, onStopped() {}, onAbo
 /** Two heartbeats and one third: one that is late on a bad line costs nothing. */
 const HEALTHY_SILENCE_MS = HEARTBEAT_MS * 2 - 500;
 const DEAD_SILENCE_MS = HEARTBEAT_MS * (MAX_MISSED_HEARTBEATS + 1);
-/** A rift closes as soon as it has read its refusal; this is for one that does not. */
-const REFUSAL_READ_MS = 1_000;

@@ -68,6 +68,8 @@ export class HandRift {
 export interface HandBench {
   readonly clock: FakeClock;
   readonly context: SessionContext;
+  /** Connections whose rift the edge has let in. */
+  readonly trusted: readonly string[];
   dial(): Promise<HandRift>;
   /** Dials, says `HELLO` with these changes, and hears the welcome. */
   connect(
@@ -93,12 +95,16 @@ export async function startHandBench(rifts?: RiftAuthority): Promise<HandBench> 
     log: silentLogger,
   };
   const transport = memoryTransport();
+  const trusted: string[] = [];
   const { signal } = new AbortController();
   const endpoint = { tls: TLS, clock, log: silentLogger, signal, host: "127.0.0.1" };
   const { address } = await transport.listen({
     ...endpoint,
     port: 0,
-    onConnection: (connection) => void new RiftSession(context, connection),
+    onConnection(connection) {
+      connection.trust = () => void trusted.push(connection.id);
+      void new RiftSession(context, connection);
+    },
   });
   const dial = async () =>
     new HandRift(
@@ -107,6 +113,7 @@ export async function startHandBench(rifts?: RiftAuthority): Promise<HandBench> 
   return {
     clock,
     context,
+    trusted,
     dial,
     async connect(changes = {}) {
       const rift = await dial();

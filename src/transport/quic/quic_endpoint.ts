@@ -54,6 +54,7 @@ export interface QuicEndpointOptions {
 interface Member {
   readonly connection: QuicConnection;
   readonly route: string;
+  readonly sender: string;
   timer: Timer | undefined;
   timerAtMs: number;
   /** When the connection wants its next turn. */
@@ -86,8 +87,8 @@ export class QuicEndpoint implements QuicConnectionOwner {
     each: { perSecond: HANDSHAKES_PER_ADDRESS_PER_SECOND, burst: HANDSHAKE_BURST_PER_ADDRESS },
     maxSenders: MAX_COUNTED_ADDRESSES,
   });
-  /** Senders that a verified peer came from; the one that is there for longest goes first. */
-  readonly #verifiedSenders = new Set<string>();
+  /** Senders that a trusted peer came from; the one that is there for longest goes first. */
+  readonly #trustedSenders = new Set<string>();
   readonly #dropped: Record<DropReason, number> = {
     garbage: 0,
     bad_token: 0,
@@ -194,9 +195,21 @@ export class QuicEndpoint implements QuicConnectionOwner {
   }
 
   established(connection: QuicConnection): void {
-    const sender = this.#handshakes.delete(connection);
-    if (sender !== undefined) this.#rememberVerified(sender);
+    this.#handshakes.delete(connection);
     this.#options.onConnection(connection);
+  }
+
+  /**
+   * A flood from elsewhere must not keep out who has been here with a good credential. A good
+   * certificate is not enough: that of a revoked rift is one, too.
+   */
+  trusted(connection: QuicConnection): void {
+    const sender = this.#members.get(connection)?.sender;
+    if (sender === undefined) return;
+    this.#trustedSenders.delete(sender);
+    this.#trustedSenders.add(sender);
+    if (this.#trustedSenders.size <= MAX_COUNTED_ADDRESSES) return;
+    this.#trustedSenders.delete(this.#trustedSenders.values().next().value!);
   }
 
   retired(connection: QuicConnection): void {
@@ -253,7 +266,7 @@ export class QuicEndpoint implements QuicConnectionOwner {
     const token = header.token;
     const wallMs = clock.wallNow();
     if (token === undefined || token.length === 0) {
-      const isKnown = this.#verifiedSenders.has(sender);
+      const isKnown = this.#trustedSenders.has(sender);
       if (!this.#retryRate.take(sender, clock.now(), isKnown ? "own_share" : "both_shares")) {
         return this.#drop("retry_rate", from);
       }
@@ -266,7 +279,7 @@ export class QuicEndpoint implements QuicConnectionOwner {
     const originalId = this.#tokens.check(token, from, header.dcid, wallMs);
     if (originalId === undefined) return this.#drop("bad_token", from);
     if (this.#members.size >= MAX_CONNECTIONS) return this.#drop("connections_full", from);
-    const shares = this.#verifiedSenders.has(sender) ? "own_share" : "both_shares";
+    const shares = this.#trustedSenders.has(sender) ? "own_share" : "both_shares";
     const nowMs = clock.now();
     const isInTime = this.#tryRate.take(sender, nowMs, shares) &&
       this.#handshakeRate.take(sender, nowMs, shares);
@@ -304,6 +317,7 @@ export class QuicEndpoint implements QuicConnectionOwner {
     this.#members.set(connection, {
       connection,
       route,
+      sender: addressGroup(remote.host),
       timer: undefined,
       timerAtMs: Infinity,
       dueAtMs: Infinity,
@@ -312,14 +326,6 @@ export class QuicEndpoint implements QuicConnectionOwner {
     this.#handshakes.add(connection, remote.host);
     this.schedule(connection);
     return connection;
-  }
-
-  /** A flood from elsewhere must not keep out who has been here with a good certificate. */
-  #rememberVerified(sender: string): void {
-    this.#verifiedSenders.delete(sender);
-    this.#verifiedSenders.add(sender);
-    if (this.#verifiedSenders.size <= MAX_COUNTED_ADDRESSES) return;
-    this.#verifiedSenders.delete(this.#verifiedSenders.values().next().value!);
   }
 
   #makeRoom(from: UdpAddress): void {
