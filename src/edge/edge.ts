@@ -219,6 +219,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         };
       });
     }
+    const cut = handler.running.size;
+    if (cut > 0) log.warn("Exchanges were cut: they had not ended within drain", { cut, drainMs });
     bodyWatch.close();
     answerWatch.close();
     for (const session of sessions.sessions) {
@@ -227,6 +229,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     await tunnelListener.close();
     server.destroy();
     await stopped;
+    log.info("Edge has stopped");
   }
 
   const close = (): Promise<void> => closing ??= shutDown();

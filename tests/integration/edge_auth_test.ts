@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 
 import type { EdgeOptions, EdgeSettings } from "../../src/edge/edge_options.ts";
 import { FAILURES_AT_ONCE } from "../../src/limits.ts";
-import { type Logger, silentLogger } from "../../src/log.ts";
+import { type LogFields, type Logger, silentLogger } from "../../src/log.ts";
 import type { AuthenticationResult, ClientAuthentication } from "../../src/principal.ts";
 import { Secret } from "../../src/runtime/secret.ts";
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
@@ -176,6 +176,23 @@ test("A guarded tunnel refuses tokens in the URL, and keeps good ones from the p
     assert.equal(accepted.status, 200);
     assert.equal(JSON.parse(String(accepted.body)).authorization, undefined);
     assert.equal(JSON.parse(String(passed.body)).authorization, "Bearer theirs");
+  });
+});
+
+test("A token without the scope it needs is in the edge's log, without the token", async () => {
+  const refused: LogFields[] = [];
+  const log: Logger = {
+    ...silentLogger,
+    info: (message, fields) => void (message === "Client refused" && refused.push(fields ?? {})),
+    child: () => log,
+  };
+  await withEdge({ edge: { log } }, async ({ edge }) => {
+    await ask(edge.tunnelUrl("guarded"), bearer("narrow"));
+
+    assert.equal(refused.length, 1);
+    assert.equal(refused[0]!["tunnel"], "guarded");
+    assert.match(String(refused[0]!["reason"]), /lacks a scope: mcp admin/);
+    assert.doesNotMatch(JSON.stringify(refused), /narrow/);
   });
 });
 
