@@ -31,6 +31,8 @@ export interface AdminStatus {
   /** In flight now. */
   readonly exchanges: number;
   readonly tunnels: readonly AdminTunnel[];
+  /** Every connection of a rift, also of one that serves no tunnel yet. */
+  readonly rifts: readonly AdminRift[];
   /** Requests that reached no tunnel, by error code. */
   readonly refused: Readonly<Record<string, number>>;
   /** Connections of rifts that were refused, by reason code. */
@@ -44,6 +46,8 @@ export interface AdminTunnel {
   readonly protocol: "mcp" | "http";
   readonly auth: "edge" | "upstream";
   readonly rifts: readonly AdminRift[];
+  /** Names of rifts that are connected and will serve it once their private server answers. */
+  readonly waiting: readonly string[];
   /** In flight now. */
   readonly exchanges: number;
   readonly eventStreams: number;

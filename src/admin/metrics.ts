@@ -40,6 +40,12 @@ export class Metrics {
     "Connections of rifts that a tunnel can use now.",
     ["tunnel"],
   );
+  readonly #waiting = this.#gauge(
+    "mcptun_tunnel_rifts_waiting",
+    "Rifts that are connected, but wait for the private server of a tunnel.",
+    ["tunnel"],
+  );
+  readonly #connected = this.#gauge("mcptun_rifts", "Connections of rifts.");
   readonly #refused = this.#counter(
     "mcptun_requests_refused_total",
     "Requests that reached no tunnel, by error code.",
@@ -101,6 +107,7 @@ export class Metrics {
         this.#inFlight,
         this.#streams,
         this.#rifts,
+        this.#waiting,
         this.#refused,
         this.#refusedRifts,
       ]
@@ -109,6 +116,7 @@ export class Metrics {
       const label = { tunnel: tunnel.name };
       this.#inFlight.set(label, tunnel.exchanges);
       this.#streams.set(label, tunnel.eventStreams);
+      this.#waiting.set(label, tunnel.waiting.length);
       this.#rifts.set(label, tunnel.rifts.filter(({ healthy }) => healthy).length);
       for (const [outcome, count] of Object.entries(tunnel.outcomes)) {
         this.#exchanges.inc({ ...label, outcome: known(outcome, OUTCOMES) }, count);
@@ -120,6 +128,7 @@ export class Metrics {
     for (const [code, count] of Object.entries(status.refusedRifts)) {
       this.#refusedRifts.inc({ code: known(code.toLowerCase(), RIFT_CODES) }, count);
     }
+    this.#connected.set(status.rifts.length);
     this.#connections.set(status.clientConnections);
   }
 

@@ -19,6 +19,8 @@ export interface StatusAnswer {
   readonly config: { readonly loadedAtMs: number; readonly problems: readonly string[] };
   readonly latencyBoundsMs: readonly number[];
   readonly tunnels: readonly TunnelAnswer[];
+  /** Every connection; of an older edge those that serve a tunnel. */
+  readonly rifts: readonly RiftAnswer[];
 }
 
 /** One tunnel. */
@@ -27,6 +29,8 @@ export interface TunnelAnswer {
   readonly url: string;
   readonly auth: string;
   readonly rifts: readonly RiftAnswer[];
+  /** Names of rifts that are connected and wait for the private server; none of an older edge. */
+  readonly waiting: readonly string[];
   readonly exchanges: number;
   readonly eventStreams: number;
   readonly outcomes: Readonly<Record<string, number>>;
@@ -94,6 +98,11 @@ class Fields {
     return value.map((item: unknown) => read(item));
   }
 
+  /** An older edge may lack it. */
+  optionalList<T>(name: string, read: (item: unknown) => T): T[] | undefined {
+    return this.#own(name) === undefined ? undefined : this.list(name, read);
+  }
+
   counts(): Record<string, number> {
     return Object.fromEntries(
       Object.entries(this.#fields).map(([name, count]) => [name, asNumber(count)]),
@@ -118,6 +127,8 @@ function asText(value: unknown): string {
 function statusOf(fields: Fields): StatusAnswer {
   const address = fields.object("tunnelAddress");
   const config = fields.object("config");
+  const tunnels = fields.list("tunnels", (item) => tunnelOf(new Fields(item)));
+  const rifts = fields.optionalList("rifts", (item) => riftOf(new Fields(item)));
   return {
     edgeId: fields.text("edgeId"),
     version: fields.text("version"),
@@ -133,7 +144,8 @@ function statusOf(fields: Fields): StatusAnswer {
       problems: config.list("problems", asText),
     },
     latencyBoundsMs: fields.list("latencyBoundsMs", asNumber),
-    tunnels: fields.list("tunnels", (item) => tunnelOf(new Fields(item))),
+    tunnels,
+    rifts: rifts ?? tunnels.flatMap((tunnel) => tunnel.rifts),
   };
 }
 
@@ -144,6 +156,7 @@ function tunnelOf(fields: Fields): TunnelAnswer {
     url: fields.text("url"),
     auth: fields.text("auth"),
     rifts: fields.list("rifts", (item) => riftOf(new Fields(item))),
+    waiting: fields.optionalList("waiting", asText) ?? [],
     exchanges: fields.number("exchanges"),
     eventStreams: fields.number("eventStreams"),
     outcomes: fields.object("outcomes").counts(),

@@ -11,6 +11,8 @@ export interface EdgeStatus {
   /** In flight now. */
   readonly exchanges: number;
   readonly tunnels: readonly TunnelStatus[];
+  /** Every connection of a rift, also of one that serves no tunnel yet. */
+  readonly rifts: readonly RiftStatus[];
   /** Requests that reached no tunnel, by error code, since the start. */
   readonly refused: Readonly<Record<string, number>>;
   /** Connections of rifts that were refused, by reason code, since the start. */
@@ -24,6 +26,8 @@ export interface TunnelStatus {
   readonly protocol: "mcp" | "http";
   readonly auth: "edge" | "upstream";
   readonly rifts: readonly RiftStatus[];
+  /** Names of rifts that are connected and will serve it once their private server answers. */
+  readonly waiting: readonly string[];
   /** In flight now. */
   readonly exchanges: number;
   /** Of these, answers that are event streams. */

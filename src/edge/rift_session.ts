@@ -12,6 +12,7 @@ import {
   HELLO_TIMEOUT_MS,
   MAX_MISSED_HEARTBEATS,
   MAX_REFUSALS_LOGGED,
+  MAX_TUNNELS_PER_RIFT,
   REFUSAL_READ_MS,
   REFUSAL_RETRY_MS,
 } from "../limits.ts";
@@ -62,6 +63,8 @@ export class RiftSession implements RiftLink, StreamHandler {
   #instance = "";
   #software = "";
   #features: readonly string[] = [];
+  /** Tunnels that it will claim once their private servers answer. */
+  readonly #waiting = new Set<string>();
   readonly #connectedAtMs: number;
   #epoch = 0;
   #state: "new" | "verifying" | "open" | "closed" = "new";
@@ -70,6 +73,8 @@ export class RiftSession implements RiftLink, StreamHandler {
   #isLeaving = false;
   /** What was refused before: a rift that asks for it again and again is no news. */
   readonly #refusalsLogged = new Set<string>();
+  /** A rift that claims and releases again and again is no news either. */
+  readonly #servedLogged = new Set<string>();
   #exchanges = 0;
   #lastSeenMs: number;
   #checkedAtMs: number;
@@ -127,6 +132,11 @@ export class RiftSession implements RiftLink, StreamHandler {
 
   get features(): readonly string[] {
     return this.#features;
+  }
+
+  /** Is it there for this tunnel, and only its private server is not? */
+  waitsFor(tunnel: string): boolean {
+    return this.healthy && this.#waiting.has(tunnel) && this.#verified?.mayClaim(tunnel) === true;
   }
 
   get status(): RiftStatus {
@@ -222,7 +232,11 @@ export class RiftSession implements RiftLink, StreamHandler {
       case "claim": {
         const answer = this.#claims.claim(message.tunnels, this.#rules());
         this.#register(answer.granted);
-        if (answer.granted.length > 0) this.#send({ type: "claimed", tunnels: answer.granted });
+        for (const { name } of message.tunnels) this.#waiting.delete(name);
+        if (answer.granted.length > 0) {
+          this.#logServed(answer.granted);
+          this.#send({ type: "claimed", tunnels: answer.granted });
+        }
         return this.#sendRefusals(answer.refusals);
       }
       case "release":
@@ -296,6 +310,7 @@ export class RiftSession implements RiftLink, StreamHandler {
     this.#software = hello.software;
     this.#features = commonFeatures(hello.features, SUPPORTED_FEATURES);
     this.#epoch = hello.epoch;
+    for (const name of hello.waiting ?? []) this.#waiting.add(name);
     if (this.#features.includes(FEATURES.check)) return this.#answerCheck(hello, version);
     if (!this.#replaceOlder()) {
       const reason = "A newer rift with this credential is connected";
@@ -313,7 +328,8 @@ export class RiftSession implements RiftLink, StreamHandler {
       rift: verified.name,
       instance: hello.instance,
       software: hello.software,
-      tunnels: answer.granted.join(" "),
+      tunnels: answer.granted.join(" ") || "none yet",
+      waiting: hello.waiting?.filter((name) => this.waitsFor(name)).join(" ") || undefined,
     });
     // It was verified before it could be found among the sessions: a revocation in between would
     // be missed.
@@ -404,6 +420,15 @@ export class RiftSession implements RiftLink, StreamHandler {
       !this.#refusalsLogged.has(key);
     if (isNews) this.#refusalsLogged.add(key);
     this.#log[isNews ? "warn" : "debug"](message, { rift: this.rift, ...fields });
+  }
+
+  /** Names that came up after the hello: each once, and a bounded number. */
+  #logServed(tunnels: readonly string[]): void {
+    const room = MAX_TUNNELS_PER_RIFT - this.#servedLogged.size;
+    const news = tunnels.filter((name) => !this.#servedLogged.has(name)).slice(0, room);
+    for (const name of news) this.#servedLogged.add(name);
+    if (news.length === 0) return;
+    this.#log.info("Rift serves a tunnel now", { rift: this.rift, tunnels: news.join(" ") });
   }
 
   #judgeAgain(tunnels: ReadonlyMap<string, TunnelSettings>): void {

@@ -72,6 +72,11 @@ export class Exposures {
       .map(claimOf);
   }
 
+  /** Names of those whose upstream has not answered yet. */
+  get waiting(): string[] {
+    return [...this.#tunnels.values()].filter(({ up }) => !up).map(({ expose }) => expose.tunnel);
+  }
+
   /**
    * The reason, once every tunnel was refused for good. Not after one was served: then the edge's
    * configuration has changed, and may change back.

@@ -83,7 +83,7 @@ const someBytes = fc.uint8Array({ minLength: 1, maxLength: 512 });
 const version = fc.integer({ min: 1, max: 65_535 });
 
 const controlMessage: fc.Arbitrary<ControlMessage> = fc.oneof(
-  record({
+  fc.record({
     type: fc.constant("hello" as const),
     versions: fc.array(version, { minLength: 1, maxLength: 5 }),
     features,
@@ -92,6 +92,19 @@ const controlMessage: fc.Arbitrary<ControlMessage> = fc.oneof(
     software: prose,
     attempt: sequence,
     tunnels: claims,
+    waiting: names,
+  }, {
+    noNullPrototype: true,
+    requiredKeys: [
+      "type",
+      "versions",
+      "features",
+      "instance",
+      "epoch",
+      "software",
+      "attempt",
+      "tunnels",
+    ],
   }),
   record({
     type: fc.constant("welcome" as const),

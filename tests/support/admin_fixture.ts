@@ -35,6 +35,7 @@ export function tunnelStatus(changes: Partial<AdminTunnel> = {}): AdminTunnel {
     protocol: "mcp",
     auth: "edge",
     rifts: [riftStatus()],
+    waiting: [],
     exchanges: 3,
     eventStreams: 2,
     outcomes: { "2xx": 975, "5xx": 5, upstream_failed: 15, aborted: 4, unauthenticated: 1 },
@@ -45,6 +46,20 @@ export function tunnelStatus(changes: Partial<AdminTunnel> = {}): AdminTunnel {
 }
 
 export function edgeStatus(changes: Partial<AdminStatus> = {}): AdminStatus {
+  const tunnels = changes.tunnels ?? [
+    tunnelStatus(),
+    tunnelStatus({
+      name: "wiki",
+      url: "https://mcp.example.com/wiki/mcp",
+      auth: "upstream",
+      rifts: [],
+      exchanges: 0,
+      eventStreams: 0,
+      outcomes: {},
+      startedLastMinute: 0,
+      latency: { count: 0, sumMs: 0, buckets: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] },
+    }),
+  ];
   return {
     edgeId: "gate",
     url: "https://mcp.example.com",
@@ -52,20 +67,8 @@ export function edgeStatus(changes: Partial<AdminStatus> = {}): AdminStatus {
     startedAtMs: NOW_MS - 90_061_000,
     clientConnections: 14,
     exchanges: 3,
-    tunnels: [
-      tunnelStatus(),
-      tunnelStatus({
-        name: "wiki",
-        url: "https://mcp.example.com/wiki/mcp",
-        auth: "upstream",
-        rifts: [],
-        exchanges: 0,
-        eventStreams: 0,
-        outcomes: {},
-        startedLastMinute: 0,
-        latency: { count: 0, sumMs: 0, buckets: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] },
-      }),
-    ],
+    tunnels,
+    rifts: tunnels.flatMap(({ rifts }) => rifts),
     refused: { HOST_REFUSED: 7, NO_ROUTE: 2 },
     refusedRifts: { credential: 1 },
     ...changes,

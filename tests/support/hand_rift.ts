@@ -3,7 +3,7 @@
 import { memoryRegistry } from "../../src/edge/registry.ts";
 import type { RiftAuthority } from "../../src/edge/edge_options.ts";
 import { RiftSession, type SessionContext } from "../../src/edge/rift_session.ts";
-import { silentLogger } from "../../src/log.ts";
+import { type Logger, silentLogger } from "../../src/log.ts";
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
 import type { Connection, Stream } from "../../src/transport/transport.ts";
 import { type ControlMessage, encodeControl } from "../../src/wire/control.ts";
@@ -78,7 +78,10 @@ export interface HandBench {
 }
 
 /** An edge with the tunnel "code", whose authority takes every rift unless told otherwise. */
-export async function startHandBench(rifts?: RiftAuthority): Promise<HandBench> {
+export async function startHandBench(
+  rifts?: RiftAuthority,
+  log: Logger = silentLogger,
+): Promise<HandBench> {
   const clock = fakeClock();
   const context: SessionContext = {
     edgeId: "e",
@@ -92,7 +95,7 @@ export async function startHandBench(rifts?: RiftAuthority): Promise<HandBench> 
     }),
     sessions: new Set(),
     clock,
-    log: silentLogger,
+    log,
   };
   const transport = memoryTransport();
   const trusted: string[] = [];

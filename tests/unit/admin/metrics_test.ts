@@ -58,6 +58,8 @@ test("every number of the status is there, under its labels", async () => {
     ["mcptun_event_streams", { tunnel }, 2],
     ["mcptun_tunnel_rifts", { tunnel }, 1],
     ["mcptun_tunnel_rifts", { tunnel: "wiki" }, 0],
+    ["mcptun_tunnel_rifts_waiting", { tunnel: "wiki" }, 0],
+    ["mcptun_rifts", {}, 1],
     ["mcptun_answer_seconds_count", { tunnel }, 1_000],
     ["mcptun_answer_seconds_sum", { tunnel }, 20.5],
     ["mcptun_answer_seconds_bucket", { tunnel, le: "0.01" }, 400],
@@ -75,7 +77,7 @@ test("every number of the status is there, under its labels", async () => {
     assert.equal(valueOf(families, name, labels), value, `${name} ${JSON.stringify(labels)}`);
     ran++;
   }
-  assert.equal(ran, 18);
+  assert.equal(ran, 20);
 });
 
 test("buckets are cumulative, in order, and the last is the count", async () => {
@@ -181,7 +183,7 @@ test("docs/monitoring.md has one row for every metric, with its type and labels"
   const byName = (a: (string | undefined)[], b: (string | undefined)[]) =>
     a[0]!.localeCompare(b[0]!);
   assert.deepEqual(rows.toSorted(byName), served.toSorted(byName));
-  assert.equal(rows.length, 13);
+  assert.equal(rows.length, 15);
 });
 
 test("the reader of these tests refuses what is not valid", () => {

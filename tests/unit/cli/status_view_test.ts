@@ -145,6 +145,50 @@ test("nothing declared and nobody connected are told in words", () => {
   assert.match(text, /\n\nNo tunnel is declared\n\nNo rift is connected$/);
 });
 
+test("a rift that waits for its server is connected, and the tunnel says so", () => {
+  const laptop = riftStatus();
+  const lines = statusLines(
+    answer({ tunnels: [tunnelStatus({ rifts: [], waiting: ["laptop"] })], rifts: [laptop] }),
+    WIDE,
+  );
+
+  assert.match(lines.join("\n"), /^code-server +edge +waiting /m);
+  assert.match(lines.join("\n"), /^laptop +192\.0\.2\.7:50123 .* yes$/m);
+  assert.equal(
+    lines.at(-1),
+    "code-server: rift laptop is connected, its server does not answer yet",
+  );
+});
+
+test("what waits is told in few lines, none longer than the terminal, and cannot steer it", () => {
+  const waiting = Array.from({ length: 9 }, (_, at) => `\x1b[2J${"w".repeat(60)}${at}`);
+  const lines = statusLines(answer({ tunnels: [tunnelStatus({ waiting })] }), {
+    ...WIDE,
+    width: 60,
+  });
+
+  assert.ok(lines.every((line) => line.length <= 60));
+  assert.doesNotMatch(lines.join(""), /[\x00-\x1f]/);
+  assert.match(lines.join("\n"), /^… and 4 more$/m);
+});
+
+test("the status of an older edge lists the rifts of its tunnels", () => {
+  const { rifts: _, ...status } = edgeStatus();
+  const tunnels = status.tunnels.map(({ waiting: _waiting, ...tunnel }) => tunnel);
+  const parsed = readStatusAnswer(JSON.parse(JSON.stringify({
+    ...status,
+    tunnels,
+    latencyBoundsMs: LATENCY_BOUNDS_MS,
+    version: "0.1.0",
+    runtime: "node 20.18.1",
+    pid: 1,
+    config: { loadedAtMs: NOW_MS, problems: [] },
+  })));
+
+  assert.deepEqual(parsed?.rifts.map(({ name }) => name), ["laptop"]);
+  assert.deepEqual(parsed?.tunnels.map(({ waiting }) => waiting), [[], []]);
+});
+
 test("an answer that is not a status is not read", () => {
   const good = { ...answer(), latencyBoundsMs: [1] };
   const cases: unknown[] = [
