@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { ListenerStats } from "../transport/transport.ts";
+
 /** Whom an admin listener speaks for. */
 export interface AdminSource {
   status(): AdminStatus;
@@ -37,6 +39,8 @@ export interface AdminStatus {
   readonly refused: Readonly<Record<string, number>>;
   /** Connections of rifts that were refused, by reason code. */
   readonly refusedRifts: Readonly<Record<string, number>>;
+  /** Strangers at the listener for rifts; `undefined` when its transport cannot say. */
+  readonly newcomers?: ListenerStats | undefined;
 }
 
 /** One declared tunnel. */

@@ -8,6 +8,7 @@
 import { Counter, Gauge, Registry } from "prom-client";
 
 import { ERROR_TABLE } from "../errors.ts";
+import type { DropReason } from "../transport/transport.ts";
 import type { RefusalCode } from "../wire/control.ts";
 import type { AdminStatus, ReloadStatus } from "./admin_source.ts";
 import { LATENCY_BOUNDS_MS } from "./admin_source.ts";
@@ -55,6 +56,15 @@ export class Metrics {
     "mcptun_rifts_refused_total",
     "Connections of rifts that were refused, by reason code.",
     ["code"],
+  );
+  readonly #handshakes = this.#gauge(
+    "mcptun_handshakes",
+    "Handshakes at the listener for rifts that are not done.",
+  );
+  readonly #dropped = this.#counter(
+    "mcptun_newcomers_dropped_total",
+    "Datagrams and handshakes at the listener for rifts that were dropped, by reason.",
+    ["reason"],
   );
   readonly #connections = this.#gauge(
     "mcptun_client_connections",
@@ -110,6 +120,7 @@ export class Metrics {
         this.#waiting,
         this.#refused,
         this.#refusedRifts,
+        this.#dropped,
       ]
     ) metric.reset();
     for (const tunnel of status.tunnels) {
@@ -128,6 +139,10 @@ export class Metrics {
     for (const [code, count] of Object.entries(status.refusedRifts)) {
       this.#refusedRifts.inc({ code: known(code.toLowerCase(), RIFT_CODES) }, count);
     }
+    for (const [reason, count] of Object.entries(status.newcomers?.dropped ?? {})) {
+      this.#dropped.inc({ reason: known(reason, DROP_REASONS) }, count);
+    }
+    this.#handshakes.set(status.newcomers?.handshakes ?? 0);
     this.#connected.set(status.rifts.length);
     this.#connections.set(status.clientConnections);
   }
@@ -191,4 +206,14 @@ const REFUSALS: Readonly<Record<RefusalCode, true>> = {
   limit: true,
   protocol: true,
 };
+const DROPS: Readonly<Record<DropReason, true>> = {
+  garbage: true,
+  bad_token: true,
+  retry_rate: true,
+  handshake_rate: true,
+  address_full: true,
+  table_full: true,
+  connections_full: true,
+};
+const DROP_REASONS: ReadonlySet<string> = new Set(Object.keys(DROPS));
 const RIFT_CODES: ReadonlySet<string> = new Set([...Object.keys(REFUSALS), ...ERROR_CODES]);

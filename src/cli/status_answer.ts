@@ -21,6 +21,8 @@ export interface StatusAnswer {
   readonly tunnels: readonly TunnelAnswer[];
   /** Every connection; of an older edge those that serve a tunnel. */
   readonly rifts: readonly RiftAnswer[];
+  /** What strangers sent to the listener for rifts and was dropped; 0 of an edge that does not say. */
+  readonly dropped: number;
 }
 
 /** One tunnel. */
@@ -103,6 +105,10 @@ class Fields {
     return this.#own(name) === undefined ? undefined : this.list(name, read);
   }
 
+  optionalObject(name: string): Fields | undefined {
+    return this.#own(name) === undefined ? undefined : this.object(name);
+  }
+
   counts(): Record<string, number> {
     return Object.fromEntries(
       Object.entries(this.#fields).map(([name, count]) => [name, asNumber(count)]),
@@ -129,6 +135,7 @@ function statusOf(fields: Fields): StatusAnswer {
   const config = fields.object("config");
   const tunnels = fields.list("tunnels", (item) => tunnelOf(new Fields(item)));
   const rifts = fields.optionalList("rifts", (item) => riftOf(new Fields(item)));
+  const dropped = fields.optionalObject("newcomers")?.object("dropped").counts() ?? {};
   return {
     edgeId: fields.text("edgeId"),
     version: fields.text("version"),
@@ -145,6 +152,7 @@ function statusOf(fields: Fields): StatusAnswer {
     },
     latencyBoundsMs: fields.list("latencyBoundsMs", asNumber),
     tunnels,
+    dropped: Object.values(dropped).reduce((sum, times) => sum + times, 0),
     rifts: rifts ?? tunnels.flatMap((tunnel) => tunnel.rifts),
   };
 }

@@ -68,7 +68,11 @@ function headLines(status: StatusAnswer, view: View): string[] {
     ],
     ["up", `${span(view.nowMs - status.startedAtMs)}, since ${timeOf(status.startedAtMs)}`],
     ["public", inertText(status.url)],
-    ["rifts", `${inertText(host)}:${port} (UDP)`],
+    [
+      "rifts",
+      `${inertText(host)}:${port} (UDP)` +
+      (status.dropped === 0 ? "" : `, ${count(status.dropped, "packet")} of strangers dropped`),
+    ],
     [
       "clients",
       `${count(status.clientConnections, "connection")}, ${

@@ -1,5 +1,7 @@
 /** What an edge says about itself: plain data, made when asked. @module */
 
+import type { ListenerStats } from "../transport/transport.ts";
+
 /** What an edge is doing. Times are wall clock, ms. */
 export interface EdgeStatus {
   readonly edgeId: string;
@@ -17,6 +19,8 @@ export interface EdgeStatus {
   readonly refused: Readonly<Record<string, number>>;
   /** Connections of rifts that were refused, by reason code, since the start. */
   readonly refusedRifts: Readonly<Record<string, number>>;
+  /** Strangers at the listener for rifts; `undefined` when its transport cannot say. */
+  readonly newcomers?: ListenerStats | undefined;
 }
 
 /** One declared tunnel. */

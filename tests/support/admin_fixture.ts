@@ -10,8 +10,21 @@ import type {
   ProbeOutcome,
 } from "../../src/admin/admin_source.ts";
 
+import type { ListenerStats } from "../../src/transport/transport.ts";
+
 /** 2027-01-15T08:00:00Z, where `fakeClock` starts. */
 export const NOW_MS = 1_800_000_000_000;
+
+/** A listener for rifts that has turned nobody away. */
+export const NO_DROPS: ListenerStats["dropped"] = {
+  garbage: 0,
+  bad_token: 0,
+  retry_rate: 0,
+  handshake_rate: 0,
+  address_full: 0,
+  table_full: 0,
+  connections_full: 0,
+};
 
 export function riftStatus(changes: Partial<AdminRift> = {}): AdminRift {
   return {
@@ -71,6 +84,7 @@ export function edgeStatus(changes: Partial<AdminStatus> = {}): AdminStatus {
     rifts: tunnels.flatMap(({ rifts }) => rifts),
     refused: { HOST_REFUSED: 7, NO_ROUTE: 2 },
     refusedRifts: { credential: 1 },
+    newcomers: { connections: 5, handshakes: 4, dropped: { ...NO_DROPS, garbage: 8 } },
     ...changes,
   };
 }

@@ -11,7 +11,7 @@ import {
   LATENCY_BOUNDS_MS as EDGE_BOUNDS_MS,
 } from "../../../src/edge/edge_status.ts";
 import { ERROR_TABLE } from "../../../src/errors.ts";
-import { edgeStatus, NOW_MS, tunnelStatus } from "../../support/admin_fixture.ts";
+import { edgeStatus, NO_DROPS, NOW_MS, tunnelStatus } from "../../support/admin_fixture.ts";
 import { type Family, parsePrometheus } from "../../support/prometheus_text.ts";
 
 function metrics(): Metrics {
@@ -60,6 +60,8 @@ test("every number of the status is there, under its labels", async () => {
     ["mcptun_tunnel_rifts", { tunnel: "wiki" }, 0],
     ["mcptun_tunnel_rifts_waiting", { tunnel: "wiki" }, 0],
     ["mcptun_rifts", {}, 1],
+    ["mcptun_handshakes", {}, 4],
+    ["mcptun_newcomers_dropped_total", { reason: "garbage" }, 8],
     ["mcptun_answer_seconds_count", { tunnel }, 1_000],
     ["mcptun_answer_seconds_sum", { tunnel }, 20.5],
     ["mcptun_answer_seconds_bucket", { tunnel, le: "0.01" }, 400],
@@ -77,7 +79,7 @@ test("every number of the status is there, under its labels", async () => {
     assert.equal(valueOf(families, name, labels), value, `${name} ${JSON.stringify(labels)}`);
     ran++;
   }
-  assert.equal(ran, 20);
+  assert.equal(ran, 22);
 });
 
 test("buckets are cumulative, in order, and the last is the count", async () => {
@@ -133,6 +135,7 @@ test("text of a caller never becomes a label: what is not ours is counted as oth
     tunnels: [tunnelStatus({ outcomes: { ...invented, ...every, "9xx": 1, __proto__x: 1 } })],
     refused: { ...invented, ...every },
     refusedRifts: { ...invented, ...every },
+    newcomers: { connections: 0, handshakes: 0, dropped: { ...NO_DROPS, ...invented } },
   }));
 
   const codes = Object.keys(ERROR_TABLE).length;
@@ -140,6 +143,7 @@ test("text of a caller never becomes a label: what is not ours is counted as oth
     ["mcptun_exchanges_total", codes + 6 + 1],
     ["mcptun_requests_refused_total", codes + 1],
     ["mcptun_rifts_refused_total", codes + 6 + 1],
+    ["mcptun_newcomers_dropped_total", Object.keys(NO_DROPS).length + 1],
   ];
   let ran = 0;
   for (const [name, most] of bounds) {
@@ -149,7 +153,7 @@ test("text of a caller never becomes a label: what is not ours is counted as oth
     assert.ok(!samples.some(({ labels }) => JSON.stringify(labels).includes("invented")));
     ran++;
   }
-  assert.equal(ran, 3);
+  assert.equal(ran, 4);
 });
 
 test("label values are escaped", async () => {
@@ -183,7 +187,7 @@ test("docs/monitoring.md has one row for every metric, with its type and labels"
   const byName = (a: (string | undefined)[], b: (string | undefined)[]) =>
     a[0]!.localeCompare(b[0]!);
   assert.deepEqual(rows.toSorted(byName), served.toSorted(byName));
-  assert.equal(rows.length, 15);
+  assert.equal(rows.length, 17);
 });
 
 test("the reader of these tests refuses what is not valid", () => {

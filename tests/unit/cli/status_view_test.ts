@@ -31,7 +31,7 @@ test("without a width everything is shown", () => {
 running  mcptun 0.1.0, node 20.18.1, process 4711
 up       1d 1h, since 2027-01-14 06:58 UTC
 public   https://mcp.example.com
-rifts    0.0.0.0:4443 (UDP)
+rifts    0.0.0.0:4443 (UDP), 8 packets of strangers dropped
 clients  14 connections, 3 exchanges in flight
 config   loaded 2027-01-15 07:59 UTC
 
@@ -173,7 +173,7 @@ test("what waits is told in few lines, none longer than the terminal, and cannot
 });
 
 test("the status of an older edge lists the rifts of its tunnels", () => {
-  const { rifts: _, ...status } = edgeStatus();
+  const { rifts: _, newcomers: _newcomers, ...status } = edgeStatus();
   const tunnels = status.tunnels.map(({ waiting: _waiting, ...tunnel }) => tunnel);
   const parsed = readStatusAnswer(JSON.parse(JSON.stringify({
     ...status,
@@ -187,6 +187,7 @@ test("the status of an older edge lists the rifts of its tunnels", () => {
 
   assert.deepEqual(parsed?.rifts.map(({ name }) => name), ["laptop"]);
   assert.deepEqual(parsed?.tunnels.map(({ waiting }) => waiting), [[], []]);
+  assert.doesNotMatch(statusLines(parsed!, WIDE).join("\n"), /dropped/);
 });
 
 test("an answer that is not a status is not read", () => {
