@@ -287,6 +287,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       rifts: [...sessions.sessions].map((session) => session.status),
       refused: Object.fromEntries(handler.refused),
       refusedRifts: { ...refusedRifts },
+      newcomers: tunnelListener.stats,
     }),
     probe(name, signal) {
       const link = tunnels.has(name) ? registry.pick(name) : undefined;
