@@ -195,7 +195,7 @@ const ERROR_CODES: ReadonlySet<string> = new Set(
   Object.keys(ERROR_TABLE).map((code) => code.toLowerCase()),
 );
 const OUTCOMES: ReadonlySet<string> = new Set([
-  ...["aborted", "1xx", "2xx", "3xx", "4xx", "5xx"],
+  ...["aborted", "denied", "refused", "1xx", "2xx", "3xx", "4xx", "5xx"],
   ...ERROR_CODES,
 ]);
 const REFUSALS: Readonly<Record<RefusalCode, true>> = {

@@ -140,7 +140,7 @@ test("text of a caller never becomes a label: what is not ours is counted as oth
 
   const codes = Object.keys(ERROR_TABLE).length;
   const bounds: [string, number][] = [
-    ["mcptun_exchanges_total", codes + 6 + 1],
+    ["mcptun_exchanges_total", codes + 8 + 1],
     ["mcptun_requests_refused_total", codes + 1],
     ["mcptun_rifts_refused_total", codes + 6 + 1],
     ["mcptun_newcomers_dropped_total", Object.keys(NO_DROPS).length + 1],
@@ -154,6 +154,16 @@ test("text of a caller never becomes a label: what is not ours is counted as oth
     ran++;
   }
   assert.equal(ran, 4);
+});
+
+test("what an aware tunnel denied or refused is counted as that", async () => {
+  const tunnels = [tunnelStatus({ name: "t", outcomes: { denied: 3, refused: 2 } })];
+
+  const families = await render(edgeStatus({ tunnels }));
+
+  const outcomes = (outcome: string) =>
+    valueOf(families, "mcptun_exchanges_total", { tunnel: "t", outcome });
+  assert.deepEqual([outcomes("denied"), outcomes("refused"), outcomes("other")], [3, 2, undefined]);
 });
 
 test("label values are escaped", async () => {
