@@ -204,12 +204,12 @@ test("a flood does not keep out the address of a peer that was let in; a good ce
   const pki = await testPki();
   const controller = new AbortController();
   const connections: Connection[] = [];
-  let frozenMs: number | undefined; // rates do not refill while it is set
+  const frozen: { atMs?: number } = {}; // rates do not refill while it is set
   const listener = await quicTransport({ openUdp: network.openUdp }).listen({
     host: "127.0.0.1",
     port: 0,
     tls: pki.server,
-    clock: { ...systemClock, now: () => frozenMs ?? systemClock.now() },
+    clock: { ...systemClock, now: () => frozen.atMs ?? systemClock.now() },
     log: silentLogger,
     signal: controller.signal,
     onConnection: (connection) => connections.push(connection),
@@ -230,7 +230,7 @@ test("a flood does not keep out the address of a peer that was let in; a good ce
     if (isRetry(bytes)) retries.push(to.host);
   };
 
-  frozenMs = systemClock.now();
+  frozen.atMs = systemClock.now();
   const flood = RETRIES_PER_SECOND + 500;
   for (let n = 0; n < flood; n++) {
     network.inject(initials[0]!, { host: `198.51.${n % 250}.9`, port: n + 1 }, listener.address);

@@ -5,7 +5,7 @@
  */
 
 import { MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS } from "../../limits.ts";
-import { addressGroup } from "./address_group.ts";
+import { addressGroup } from "../../runtime/address_group.ts";
 
 /** The unfinished handshakes of an endpoint, by sender. `T` stands for one of them. */
 export class Handshakes<T> {

@@ -22,9 +22,9 @@ import {
   RETRIES_PER_SECOND,
 } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
+import { addressGroup } from "../../runtime/address_group.ts";
 import type { UdpAddress, UdpSocket } from "../../runtime/udp_socket.ts";
 import type { DropReason, ListenerStats } from "../transport.ts";
-import { addressGroup } from "./address_group.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { Config, Header, NativeConnection, Role } from "./native.ts";
 import { CONNECTION_ID_BYTES, quiche } from "./native.ts";
