@@ -11,12 +11,10 @@ import {
   HEARTBEAT_MS,
   HELLO_TIMEOUT_MS,
   MAX_MISSED_HEARTBEATS,
-  MAX_REFUSALS_LOGGED,
-  MAX_TUNNELS_PER_RIFT,
   REFUSAL_READ_MS,
   REFUSAL_RETRY_MS,
 } from "../limits.ts";
-import type { LogFields, Logger } from "../log.ts";
+import type { Logger } from "../log.ts";
 import type { Connection, Stream, StreamHandler } from "../transport/transport.ts";
 import { encodeControl } from "../wire/control.ts";
 import type { ControlMessage, Hello, RefusalCode, Renew } from "../wire/control.ts";
@@ -32,6 +30,7 @@ import { type ClaimRules, Claims, type TunnelRefusal } from "./claims.ts";
 import type { RiftAuthority, TunnelSettings, VerifiedRift } from "./edge_options.ts";
 import type { RiftStatus } from "./edge_status.ts";
 import type { RiftLink, TunnelRegistry } from "./registry.ts";
+import { RiftNews } from "./rift_news.ts";
 import { RiftRenewals } from "./rift_renewal.ts";
 
 /** What all sessions of an edge share. */
@@ -71,10 +70,7 @@ export class RiftSession implements RiftLink, StreamHandler {
   #draining = false;
   /** The rift has said goodbye. */
   #isLeaving = false;
-  /** What was refused before: a rift that asks for it again and again is no news. */
-  readonly #refusalsLogged = new Set<string>();
-  /** A rift that claims and releases again and again is no news either. */
-  readonly #servedLogged = new Set<string>();
+  readonly #news: RiftNews;
   #exchanges = 0;
   #lastSeenMs: number;
   #checkedAtMs: number;
@@ -88,6 +84,7 @@ export class RiftSession implements RiftLink, StreamHandler {
     this.#context = context;
     this.connection = connection;
     this.#log = context.log.child({ connection: connection.id, remote: connection.remote });
+    this.#news = new RiftNews(this.#log);
     this.#renewals = new RiftRenewals({ ...context, log: this.#log });
     this.#lastSeenMs = context.clock.now();
     this.#connectedAtMs = context.clock.wallNow();
@@ -234,7 +231,7 @@ export class RiftSession implements RiftLink, StreamHandler {
         this.#register(answer.granted);
         for (const { name } of message.tunnels) this.#waiting.delete(name);
         if (answer.granted.length > 0) {
-          this.#logServed(answer.granted);
+          this.#news.served(this.rift, answer.granted);
           this.#send({ type: "claimed", tunnels: answer.granted });
         }
         return this.#sendRefusals(answer.refusals);
@@ -409,26 +406,14 @@ export class RiftSession implements RiftLink, StreamHandler {
   #sendRefusals(refusals: readonly TunnelRefusal[]): void {
     for (const refusal of refusals) {
       const { tunnel, code, reason } = refusal;
-      this.#logRefusal("Claim refused", `${code} ${tunnel}`, { tunnel, code, reason });
+      this.#news.refused("Claim refused", `${code} ${tunnel}`, {
+        rift: this.rift,
+        tunnel,
+        code,
+        reason,
+      });
       this.#send(refusal);
     }
-  }
-
-  /** Warns once of each, and of a bounded number: a rift must not fill the disk of its edge. */
-  #logRefusal(message: string, key: string, fields: LogFields): void {
-    const isNews = this.#refusalsLogged.size < MAX_REFUSALS_LOGGED &&
-      !this.#refusalsLogged.has(key);
-    if (isNews) this.#refusalsLogged.add(key);
-    this.#log[isNews ? "warn" : "debug"](message, { rift: this.rift, ...fields });
-  }
-
-  /** Names that came up after the hello: each once, and a bounded number. */
-  #logServed(tunnels: readonly string[]): void {
-    const room = MAX_TUNNELS_PER_RIFT - this.#servedLogged.size;
-    const news = tunnels.filter((name) => !this.#servedLogged.has(name)).slice(0, room);
-    for (const name of news) this.#servedLogged.add(name);
-    if (news.length === 0) return;
-    this.#log.info("Rift serves a tunnel now", { rift: this.rift, tunnels: news.join(" ") });
   }
 
   #judgeAgain(tunnels: ReadonlyMap<string, TunnelSettings>): void {
@@ -493,7 +478,10 @@ export class RiftSession implements RiftLink, StreamHandler {
     void this.#renewals.answer(before, message).then((answer) => {
       if (this.#state !== "open") return;
       if ("type" in answer) {
-        this.#logRefusal("Renewal refused", "renewal", { reason: answer.reason });
+        this.#news.refused("Renewal refused", "renewal", {
+          rift: this.rift,
+          reason: answer.reason,
+        });
         return this.#send(answer);
       }
       this.#renewedFrom = before.serial;
