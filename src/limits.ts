@@ -256,6 +256,8 @@ export const LINGER_MS = 2_000;
 export const CLIENT_KEEP_ALIVE_MS = 75_000;
 /** Sockets above `max_connections` that are answered with 503 before more are dropped. */
 export const SPARE_CLIENT_SOCKETS = 64;
+/** Requests that a client may send on a connection before the answer to the one it waits for. */
+export const MAX_PIPELINED_REQUESTS = 32;
 /** Buffer of one client socket before a slow reader holds its exchange back, bytes. */
 export const CLIENT_SOCKET_BUFFER_BYTES = 64 * KIB;
 /** Request bytes the rift collects within one turn before it calls the upstream. */

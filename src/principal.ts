@@ -22,8 +22,8 @@ export interface ClientProof {
   readonly tunnel: string;
   /** The one `Authorization` header; `undefined` when there is none. */
   readonly authorization: string | undefined;
-  /** The certificate of the TLS connection, DER, when it was verified against `auth.client_ca`. */
-  readonly certificate: Uint8Array | undefined;
+  /** The certificate of the TLS connection; verified against the `auth.client_ca` in force, or not. */
+  readonly certificate: { readonly der: Uint8Array; readonly isVerified: boolean } | undefined;
   /** What a proxy of the operator says; `undefined` unless the peer is one of `trusted_proxies`. */
   readonly proxyUser: string | undefined;
   readonly proxyGroups: string | undefined;
@@ -60,6 +60,11 @@ export interface ResourceFacts {
 
 /** Tells who clients are. */
 export interface ClientAuthentication {
+  /**
+   * Can {@link authenticate} answer with a lookup, without fetching or checking signatures? Asked for
+   * addresses that guess: what costs nothing need not be refused unread.
+   */
+  isCheap(proof: ClientProof): boolean;
   /** Never throws or rejects: what goes wrong is an outcome. A promise only when it must wait. */
   authenticate(proof: ClientProof): AuthenticationResult | Promise<AuthenticationResult>;
   /** `undefined` when no issuer of tokens serves the tunnel. */

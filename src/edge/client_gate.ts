@@ -64,11 +64,7 @@ export class ClientGate {
   check(arrival: Arrival): GateResult | Promise<GateResult> {
     const { proof, isAmbiguous, address } = arrival;
     if (proof.authorization !== undefined && this.#failures.isBlocked(address)) {
-      return {
-        kind: "refused",
-        code: "TOO_MANY_FAILURES",
-        headers: ["Retry-After", String(this.#failures.retryAfterS(address))],
-      };
+      return this.#checkBlocked(arrival);
     }
     if (isAmbiguous) {
       return this.#judge(arrival, { outcome: "invalid", reason: "several Authorization headers" });
@@ -80,6 +76,21 @@ export class ClientGate {
       : this.#judge(arrival, result);
   }
 
+  /** Of an address that guesses: only who needs no work to be known gets in. */
+  #checkBlocked({ proof, isAmbiguous, address }: Arrival): GateResult {
+    if (!isAmbiguous && this.clientAuth?.isCheap(proof) === true) {
+      const result = this.clientAuth.authenticate(proof);
+      if (!(result instanceof Promise) && result.outcome === "authenticated") {
+        return { kind: "open", client: result };
+      }
+    }
+    return {
+      kind: "refused",
+      code: "TOO_MANY_FAILURES",
+      headers: ["Retry-After", String(this.#failures.retryAfterS(address))],
+    };
+  }
+
   #judge(arrival: Arrival, result: AuthenticationResult): GateResult {
     const { tunnel, proof, address } = arrival;
     switch (result.outcome) {
@@ -88,12 +99,11 @@ export class ClientGate {
       case "missing":
         return { kind: "refused", code: "UNAUTHENTICATED", headers: this.challenge(tunnel) };
       case "invalid":
-        this.#failures.failed(address, digestOf(proof));
-        this.#log.info("Client refused", {
-          tunnel: tunnel.settings.name,
-          client: address,
-          reason: result.reason,
-        });
+        // The same again and again is no news: a stranger must not choose how long the log is.
+        this.#log[this.#failures.failed(address, digestOf(proof)) ? "info" : "debug"](
+          "Client refused",
+          { tunnel: tunnel.settings.name, client: address, reason: result.reason },
+        );
         return {
           kind: "refused",
           code: "UNAUTHENTICATED",
@@ -157,6 +167,6 @@ export function metadataUrl(resource: string): string {
 
 function digestOf({ authorization, certificate, proxyUser }: ClientProof): string {
   const hash = createHash("sha256").update(authorization ?? proxyUser ?? "");
-  if (certificate !== undefined) hash.update(certificate);
+  if (certificate !== undefined) hash.update(certificate.der);
   return hash.digest("base64");
 }

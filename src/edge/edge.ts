@@ -7,12 +7,7 @@
 import type { Timer } from "../clock.ts";
 import { isLoopback } from "../config/value.ts";
 import { quicOf, TunnelError } from "../errors.ts";
-import {
-  ANSWER_STALL_MS,
-  ENDED_PROOF_GRACE_MS,
-  MAX_HELD_BYTES,
-  PROOF_CHECK_MS,
-} from "../limits.ts";
+import { ANSWER_STALL_MS, MAX_HELD_BYTES, PROOF_CHECK_MS } from "../limits.ts";
 import type { Listener, TlsMaterial } from "../transport/transport.ts";
 import { AwareDoor } from "./aware/aware_door.ts";
 import { ByteBudget } from "./aware/byte_budget.ts";
@@ -24,7 +19,6 @@ import { ProxyTrust } from "./client_address.ts";
 import { ClientGate } from "./client_gate.ts";
 import type { EdgeOptions, PublicTls } from "./edge_options.ts";
 import type { EdgeStatus, ProbeResult } from "./edge_status.ts";
-import type { RunningExchange } from "./exchange.ts";
 import { FrontDoor } from "./front_door.ts";
 import { probeTunnel } from "./probe.ts";
 import { PublicServer } from "./public_server.ts";
@@ -34,6 +28,7 @@ import { type DoorSettings, RequestHandler } from "./request_handler.ts";
 import { RiftSession } from "./rift_session.ts";
 import type { SessionContext } from "./rift_session.ts";
 import { Router } from "./router.ts";
+import { requireSafeListener, requireSameListener } from "./safe_listener.ts";
 import { type ServedTunnel, TunnelCounters } from "./served_tunnel.ts";
 
 export type { EdgeStatus } from "./edge_status.ts";
@@ -195,8 +190,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   }:${port}`;
 
   function recheckClients(): void {
-    const now = clock.wallNow();
-    for (const exchange of handler.running.values()) if (!mayGoOn(exchange, now)) exchange.cut();
+    handler.recheck(tunnels, clock.wallNow());
   }
   let proofTimer: Timer;
   const checkProofs = (): void => {
@@ -312,32 +306,6 @@ interface Prepared {
   readonly served: readonly ServedTunnel[];
 }
 
-/** @throws {TunnelError} `CONFIG_INVALID` when tokens would travel in the clear. */
-function requireSafeListener(
-  { config, publicTls }: Pick<EdgeOptions, "config" | "publicTls">,
-): void {
-  const { host } = parseListen(config.listen);
-  if (publicTls !== undefined || isLoopback(host) || config.behindProxy) return;
-  throw new TunnelError(
-    "CONFIG_INVALID",
-    `Cannot serve plain HTTP on "${config.listen}": set tls_cert and tls_key, ` +
-      "listen on a loopback address, or set behind_proxy = true",
-  );
-}
-
-/** What a listener is made with cannot change. @throws {TunnelError} `CONFIG_INVALID`. */
-function requireSameListener(options: EdgeOptions, update: EdgeUpdate): void {
-  requireSafeListener(update);
-  const problem = (options.publicTls === undefined) !== (update.publicTls === undefined)
-    ? "TLS of the public listener cannot be switched on or off"
-    : (options.publicTls?.clientCaPem === undefined) !==
-        (update.publicTls?.clientCaPem === undefined)
-    ? "client certificates cannot be switched on or off"
-    : undefined;
-  if (problem === undefined) return;
-  throw new TunnelError("CONFIG_INVALID", `Cannot change while running: ${problem}; restart it`);
-}
-
 function usePublicTls(server: PublicServer, tls: PublicTls): void {
   try {
     server.useTls(tls);
@@ -346,10 +314,4 @@ function usePublicTls(server: PublicServer, tls: PublicTls): void {
       cause: error,
     });
   }
-}
-
-/** Is what its client showed still good, or not ended for long? */
-function mayGoOn({ client }: RunningExchange, nowMs: number): boolean {
-  if (client === undefined) return true;
-  return client.stillValid() && nowMs < client.validUntilMs + ENDED_PROOF_GRACE_MS;
 }

@@ -67,8 +67,12 @@ export interface ExchangeStart {
 
 /** Told what becomes of an exchange. */
 export interface ExchangeObserver {
-  /** The head of the private server's answer is there; at most once. */
-  answered(eventStream: boolean): void;
+  /**
+   * The head of the private server's answer is there; at most once.
+   *
+   * @returns why it must not go out all the same.
+   */
+  answered(eventStream: boolean): ErrorCode | undefined;
   /** Called exactly once. */
   ended(outcome: Outcome): void;
 }
@@ -76,6 +80,9 @@ export interface ExchangeObserver {
 /** A running exchange. */
 export interface RunningExchange extends Slotted {
   readonly client: Authenticated | undefined;
+  /** As they were when it began. */
+  readonly settings: TunnelSettings;
+  readonly request: IncomingMessage;
   /** Ends it now: the client learns that its proof is not good any more. */
   cut(): void;
 }
@@ -89,6 +96,8 @@ export function startExchange(context: ExchangeContext, start: ExchangeStart): R
 
 class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   readonly client: Authenticated | undefined;
+  readonly settings: TunnelSettings;
+  readonly request: IncomingMessage;
   slot = -1;
   progressAtMs: number | undefined = 0;
   receivedBytes = 0;
@@ -96,7 +105,6 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   #overhead: ChunkOverhead | undefined;
   readonly #context: ExchangeContext;
   readonly #start: ExchangeStart;
-  readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #socket: Socket;
   readonly #reader = responseHeadReader();
@@ -125,7 +133,8 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#context = context;
     this.#start = start;
     this.client = start.client;
-    this.#request = start.request;
+    this.settings = start.settings;
+    this.request = start.request;
     this.#response = start.response;
     this.#socket = start.request.socket;
     this.#requestDone = start.body === "none" || start.wholeBody !== undefined;
@@ -133,7 +142,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
 
   open(): void {
     const { connection, head, body, waits } = this.#start;
-    this.#request.on("error", ignore);
+    this.request.on("error", ignore);
     this.#response.on("error", ignore);
     this.#response.on("close", this.#onClose);
     // An answer that waits behind another one on the same connection gets no `close` of its own.
@@ -158,12 +167,12 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       }
       return;
     }
-    if (body === "chunked") this.#overhead = new ChunkOverhead(this.#request);
+    if (body === "chunked") this.#overhead = new ChunkOverhead(this.request);
     this.#stream.write(bytes);
     this.progressAtMs = this.#context.clock.now();
     this.#watch = this.#context.bodyWatch.add(this);
-    this.#request.on("data", this.#onBody);
-    this.#request.on("end", this.#onBodyEnd);
+    this.request.on("data", this.#onBody);
+    this.request.on("end", this.#onBodyEnd);
   }
 
   // --- The request's body, from the client ---
@@ -183,7 +192,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       this.progressAtMs = this.#context.clock.now();
     } else {
       this.progressAtMs = undefined;
-      this.#request.pause();
+      this.request.pause();
     }
   };
 
@@ -203,20 +212,20 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   onDrain(): void {
     if (this.#requestDone) return;
     this.progressAtMs = this.#context.clock.now();
-    this.#request.resume();
+    this.request.resume();
   }
 
   /** The rift wants no more of the body: the rest is read and dropped, in the same limits. */
   onStopped(): void {
     this.#requestDone = true;
     this.progressAtMs = this.#context.clock.now();
-    this.#request.resume();
+    this.request.resume();
   }
 
   #stopBody(): void {
     this.#requestDone = true;
     this.#context.bodyWatch.delete(this.#watch);
-    this.#request.off("data", this.#onBody);
+    this.request.off("data", this.#onBody);
   }
 
   // --- The answer, from the rift ---
@@ -237,7 +246,8 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       return;
     }
     if (read.head.error !== undefined) return this.#fail(riftError(read.head.error));
-    if (!this.#readHead(read.head)) return this.#fail("UPSTREAM_FAILED");
+    const problem = this.#readHead(read.head);
+    if (problem !== undefined) return this.#fail(problem);
     if (this.#heldHead !== undefined) return this.#holdBody(read.rest, fin);
     if (this.#bodyless) return this.#finish(NOTHING);
     if (fin || read.rest.length > 0) return this.#body(read.rest, fin);
@@ -255,24 +265,26 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     }
   }
 
-  /** Reads the head and, unless the body decides about it, sends it on. */
-  #readHead(head: ResponseHead): boolean {
-    const { settings, origin, observer, filter } = this.#start;
+  /** Reads the head and, unless the body decides about it, sends it on; or says why it cannot. */
+  #readHead(head: ResponseHead): ErrorCode | undefined {
+    const { settings } = this;
+    const { origin, observer, filter } = this.#start;
     const headers = readResponseHeaders(head.headers, {
       cors: origin === undefined ? "theirs" : "ours",
       auth: settings.auth,
     });
-    if (headers === undefined) return false;
+    if (headers === undefined) return "UPSTREAM_FAILED";
     if (head.status === 401 && settings.auth === "edge") {
       // Passed on, it would send the client to fetch a token that the edge never asked for.
       this.#context.log.warn("Private server wants a credential of its own", {
         tunnel: settings.name,
         mend: "set authorization_file in the rift's [[rift.expose]]",
       });
-      return false;
+      return "UPSTREAM_FAILED";
     }
     this.#outcome = `${Math.floor(head.status / 100)}xx`;
-    observer.answered(headers.eventStream !== "no");
+    const refusal = observer.answered(headers.eventStream !== "no");
+    if (refusal !== undefined) return refusal;
     this.#contentLength = headers.contentLength;
     this.#bodyless = head.status === 204 || head.status === 304 ||
       this.#start.head.method === "HEAD";
@@ -284,7 +296,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
         hasBody: !this.#bodyless && headers.contentLength !== 0,
         sessionId: headers.mcpSessionId,
       }, this.#emitEvents);
-      if (this.#plan === "refuse") return false;
+      if (this.#plan === "refuse") return "UPSTREAM_FAILED";
       if (this.#plan !== "pass") {
         headers.endToEnd = withoutHeader(headers.endToEnd, "content-length");
       }
@@ -296,7 +308,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
         statusText: head.statusText,
         headers: headers.endToEnd,
       };
-      return true;
+      return undefined;
     }
     this.#headSent = true;
     this.#response.writeHead(head.status, head.statusText, headers.endToEnd);
@@ -306,7 +318,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     if (sseKeepaliveMs > 0 && mayGrow && !this.#bodyless) {
       this.#startKeepalive(sseKeepaliveMs);
     }
-    return true;
+    return undefined;
   }
 
   #body(chunk: Uint8Array, fin: boolean): void {
@@ -442,7 +454,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#context.log.debug("Exchange failed", { code, exchange: this.#start.head.exchangeId });
     const { origin } = this.#start;
     const headers = origin === undefined ? undefined : corsHeaders(origin);
-    answerError(this.#request, response, this.#context.clock, answerable(code), {
+    answerError(this.request, response, this.#context.clock, answerable(code), {
       ...extra,
       headers,
     });

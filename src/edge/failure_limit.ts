@@ -32,20 +32,25 @@ export class FailureLimit {
     return bucket !== undefined && this.#left(bucket) >= FAILURES_AT_ONCE;
   }
 
-  /** @param digest Stands for what was shown, without saying it. */
-  failed(address: string, digest: string): void {
+  /**
+   * @param digest Stands for what was shown, without saying it.
+   * @returns Is it news, rather than what failed last from there?
+   */
+  failed(address: string, digest: string): boolean {
     const bucket = this.#buckets.get(address);
     this.#buckets.delete(address);
     const failures = bucket === undefined ? 0 : this.#left(bucket);
     const isNew = bucket?.last !== digest;
     this.#buckets.set(address, {
-      failures: isNew ? failures + 1 : failures,
+      failures: isNew ? Math.min(failures + 1, FAILURES_AT_ONCE + 1) : failures,
       atMs: this.#clock.now(),
       last: digest,
     });
-    if (this.#buckets.size <= FAILURE_ADDRESSES) return;
-    const [oldest] = this.#buckets.keys();
-    if (oldest !== undefined) this.#buckets.delete(oldest);
+    if (this.#buckets.size > FAILURE_ADDRESSES) {
+      const [oldest] = this.#buckets.keys();
+      if (oldest !== undefined) this.#buckets.delete(oldest);
+    }
+    return isNew;
   }
 
   /** Seconds until the next attempt is looked at. */

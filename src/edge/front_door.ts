@@ -89,6 +89,11 @@ export class FrontDoor<T extends { readonly settings: TunnelSettings }> {
     };
   }
 
+  /** May a listed proxy name the user? */
+  get namesUsers(): boolean {
+    return this.#rules.proxyHeaders !== undefined;
+  }
+
   /** In the order: is it HTTP we accept, is it for us, may this page ask, is it too big. */
   judge(head: IncomingHead): Verdict<T> {
     const { limits, router } = this.#rules;

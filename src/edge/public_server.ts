@@ -21,20 +21,14 @@ import {
   SPARE_CLIENT_SOCKETS,
 } from "../limits.ts";
 import { addressGroup } from "../runtime/address_group.ts";
-import { endsWith, isBehindEnd } from "./answer.ts";
+import { endsWith } from "./answer.ts";
 import { peerAddress, type ProxyTrust } from "./client_address.ts";
 import type { EdgeSettings, PublicTls } from "./edge_options.ts";
 import { rawErrorResponse } from "./error_response.ts";
+import { Turns } from "./turns.ts";
 
 /** Why a socket is one too many. */
 export type Surplus = "TOO_MANY_CONNECTIONS" | "TOO_MANY_FROM_ADDRESS";
-
-interface NewestRequest {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  /** The answer to the one before it was still open when it came. */
-  readonly isBehind: boolean;
-}
 
 /** What the listener is made from. */
 export interface PublicServerOptions {
@@ -59,14 +53,15 @@ export class PublicServer {
   readonly #clock: Clock;
   readonly #onUnparsed: PublicServerOptions["onUnparsed"];
   readonly #surplus = new WeakMap<Socket, Surplus>();
-  /** The newest request of each socket, until its answer is over. */
-  readonly #newest = new WeakMap<object, NewestRequest>();
+  readonly #turns: Turns;
   readonly #perAddress = new Map<string, number>();
   #config: EdgeSettings;
   #trust: ProxyTrust;
   #clientCaPem: string | undefined;
   /** Sockets whose client certificate was checked against the CAs that are in force. */
   #checkedSockets = new WeakSet<object>();
+  /** The CAs that a handshake began under, by the client's address and port. */
+  readonly #caOfHandshake = new Map<string, string | undefined>();
 
   constructor(options: PublicServerOptions) {
     this.#config = options.config;
@@ -75,28 +70,20 @@ export class PublicServer {
     this.#onUnparsed = options.onUnparsed;
     this.#clientCaPem = options.tls?.clientCaPem;
     const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-      const { socket } = request;
-      if (isBehindEnd(request)) {
-        // No answer: it would never arrive. The connection is on its way down.
-        request.on("error", ignore);
-        response.on("error", ignore);
-        request.resume();
-        return;
-      }
-      const newest = { request, response, isBehind: this.#newest.has(socket) };
-      this.#newest.set(socket, newest);
-      // Kept longer, everything of the last exchange would live as long as its connection is idle.
-      response.on("close", () => {
-        if (this.#newest.get(socket) === newest) this.#newest.delete(socket);
-      });
-      const surplus = this.#surplus.get(socket);
+      const surplus = this.#surplus.get(request.socket);
       if (surplus !== undefined) {
         response.setHeader("Connection", "close");
         endsWith(request);
       }
       options.onRequest(request, response, surplus);
     };
-    this.#server = makeServer(options.config, options.tls, onRequest);
+    const turns = new Turns(onRequest);
+    this.#turns = turns;
+    this.#server = makeServer(
+      options.config,
+      options.tls,
+      (request, response) => turns.take(request, response),
+    );
     this.#server.on("connection", this.#onConnection);
     this.#server.on("secureConnection", this.#onSecure);
     this.#server.on("clientError", this.#onClientError);
@@ -172,8 +159,8 @@ export class PublicServer {
 
   readonly #onConnection = (socket: Socket): void => {
     this.sockets.add(socket);
-    // One per exchange that waits its turn, and ours.
-    socket.setMaxListeners(0);
+    const handshake = handshakeOf(socket);
+    this.#caOfHandshake.set(handshake, this.#clientCaPem);
     const address = peerAddress(socket.remoteAddress);
     // All clients of a proxy come from its address.
     const group = this.#trust.trusts(address) ? undefined : addressGroup(address);
@@ -181,6 +168,7 @@ export class PublicServer {
     if (group !== undefined) this.#perAddress.set(group, before + 1);
     socket.on("close", () => {
       this.sockets.delete(socket);
+      this.#caOfHandshake.delete(handshake);
       if (group === undefined) return;
       const left = (this.#perAddress.get(group) ?? 1) - 1;
       if (left > 0) this.#perAddress.set(group, left);
@@ -193,9 +181,10 @@ export class PublicServer {
     else if (this.sockets.size > maxConnections) this.#surplus.set(socket, "TOO_MANY_CONNECTIONS");
   };
 
-  readonly #onSecure = (socket: Socket & { readonly _parent?: Socket }): void => {
-    socket.setMaxListeners(0);
-    this.#checkedSockets.add(socket);
+  readonly #onSecure = (socket: Socket): void => {
+    // One that began before the CAs changed was checked against those that are gone.
+    const begunUnder = this.#caOfHandshake.get(handshakeOf(socket));
+    if (begunUnder === this.#clientCaPem) this.#checkedSockets.add(socket);
     const { maxConnections, maxConnectionsPerAddress } = this.#config;
     const group = addressGroup(peerAddress(socket.remoteAddress));
     if ((this.#perAddress.get(group) ?? 0) > maxConnectionsPerAddress) {
@@ -229,23 +218,13 @@ export class PublicServer {
     }
   };
 
-  /**
-   * Is no other answer open on this socket? One that is written before or into it would be taken for
-   * it. A request whose body is broken may be answered as itself.
-   */
-  #mayAnswer(socket: Duplex): boolean {
-    const newest = this.#newest.get(socket);
-    if (newest === undefined || newest.response.writableFinished) return true;
-    return !newest.isBehind && !newest.request.complete && !newest.response.headersSent;
-  }
-
   /** Writes an answer to a bare socket, when it may, and gives the client the time to read it. */
   #end(socket: Duplex, code: ErrorCode, detail?: string): void {
     socket.on("error", ignore);
     if (socket.writableEnded) return;
     this.#onUnparsed(code);
     const allow = code === "METHOD_REFUSED" ? "" : undefined;
-    if (this.#mayAnswer(socket)) socket.end(rawErrorResponse(code, { detail, allow }));
+    if (this.#turns.mayAnswer(socket)) socket.end(rawErrorResponse(code, { detail, allow }));
     else socket.end();
     socket.resume();
     const timer = this.#clock.setTimer(LINGER_MS, () => socket.destroy(), "no");
@@ -264,7 +243,8 @@ function makeServer(
     headersTimeout: config.headerTimeoutMs,
     // Bodies have their own timer, by progress (BodyWatch): long uploads are fine.
     requestTimeout: 0,
-    connectionsCheckingInterval: Math.min(config.headerTimeoutMs, 30_000),
+    // Node looks for headers that take too long at this interval, so it adds to the time they get.
+    connectionsCheckingInterval: Math.min(Math.ceil(config.headerTimeoutMs / 8), 5_000),
     keepAliveTimeout: CLIENT_KEEP_ALIVE_MS,
     noDelay: true,
     highWaterMark: CLIENT_SOCKET_BUFFER_BYTES,
@@ -295,6 +275,11 @@ function makeServer(
 
 function contextOf({ certPem, keyPem, clientCaPem }: PublicTls) {
   return { cert: certPem, key: keyPem, ...(clientCaPem === undefined ? {} : { ca: clientCaPem }) };
+}
+
+/** The same for the TCP socket and the TLS socket over it. */
+function handshakeOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 /** Errors of sockets are followed by `close`. */

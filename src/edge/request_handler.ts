@@ -11,6 +11,7 @@ import type { TLSSocket } from "node:tls";
 import type { Clock } from "../clock.ts";
 import { ChurnSet } from "../churn_set.ts";
 import type { ErrorCode } from "../errors.ts";
+import { ENDED_PROOF_GRACE_MS } from "../limits.ts";
 import type { Logger } from "../log.ts";
 import type { Authenticated, ClientProof } from "../principal.ts";
 import { addressGroup } from "../runtime/address_group.ts";
@@ -117,6 +118,37 @@ export class RequestHandler {
         if (isClosing()) return this.refuse(request, response, "TUNNEL_OFFLINE");
         return this.#letIn(request, response, verdict, client);
       }
+    }
+  }
+
+  /**
+   * Ends exchanges whose client would not get in any more: the proof is revoked or has ended, what
+   * it rests on is not in force any more, or the tunnel asks for more now, or is gone.
+   */
+  recheck(tunnels: ReadonlyMap<string, ServedTunnel>, nowMs: number): void {
+    for (const exchange of this.running.values()) {
+      if (!this.#mayGoOn(exchange, tunnels, nowMs)) exchange.cut();
+    }
+  }
+
+  #mayGoOn(
+    { client, settings: before, request }: RunningExchange,
+    tunnels: ReadonlyMap<string, ServedTunnel>,
+    nowMs: number,
+  ): boolean {
+    const now = tunnels.get(before.name)?.settings;
+    if (now === undefined || now.mode !== before.mode) return false;
+    if (client === undefined) return now.auth === "upstream";
+    if (!client.stillValid() || nowMs >= client.validUntilMs + ENDED_PROOF_GRACE_MS) return false;
+    switch (client.principal.how) {
+      case "certificate":
+        return this.#options.isChecked(request.socket);
+      case "proxy_header": {
+        const { trust, frontDoor } = this.#options.settings();
+        return frontDoor.namesUsers && trust.isListed(peerAddress(request.socket.remoteAddress));
+      }
+      default:
+        return true;
     }
   }
 
@@ -247,10 +279,14 @@ export class RequestHandler {
       observer: {
         answered: (eventStream) => {
           counters.answered(clock.now() - startedAtMs);
-          if (!eventStream) return;
+          if (!eventStream) return undefined;
+          const open = this.#streamsOf.get(owner) ?? 0;
+          // Many may have been asked for before the first one was answered.
+          if (open >= config.maxEventStreams) return "TOO_MANY_STREAMS";
           isStream = true;
           counters.eventStreams++;
-          this.#streamsOf.set(owner, (this.#streamsOf.get(owner) ?? 0) + 1);
+          this.#streamsOf.set(owner, open + 1);
+          return undefined;
         },
         ended: (outcome) => {
           if (isStream) this.#streamEnded(tunnel, owner);
@@ -274,7 +310,7 @@ export class RequestHandler {
     return {
       tunnel: tunnel.settings.name,
       authorization: headers.authorization,
-      certificate: isChecked(request.socket) ? certificateOf(request) : undefined,
+      certificate: certificateOf(request, isChecked(request.socket)),
       proxyUser: headers.proxyUser,
       proxyGroups: headers.proxyGroups,
     };
@@ -343,11 +379,16 @@ interface Admission {
   readonly judged?: AwareAdmission;
 }
 
-/** The client's certificate, when TLS has verified it against the CAs of `auth.client_ca`. */
-function certificateOf(request: IncomingMessage): Uint8Array | undefined {
+/**
+ * The client's certificate, and whether TLS has verified it against the CAs of `auth.client_ca` that
+ * are in force.
+ */
+function certificateOf(request: IncomingMessage, isChecked: boolean): ClientProof["certificate"] {
   const socket = request.socket as Partial<TLSSocket>; // of a TLS listener it is one
-  if (socket.encrypted !== true || socket.authorized !== true) return undefined;
-  return socket.getPeerCertificate?.(false)?.raw;
+  if (socket.encrypted !== true) return undefined;
+  const der = socket.getPeerCertificate?.(false)?.raw;
+  if (der === undefined) return undefined;
+  return { der, isVerified: isChecked && socket.authorized === true };
 }
 
 /** Without what the edge asked the client for itself. */

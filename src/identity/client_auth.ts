@@ -115,7 +115,10 @@ class ProofCheck implements ClientAuth {
       const { tunnel, authorization, certificate, proxyUser, proxyGroups } = proof;
       if (authorization !== undefined) return this.#byToken(authorization, tunnel);
       if (certificate !== undefined && this.#takesCertificates) {
-        const identity = this.#certificates.read(certificate);
+        if (!certificate.isVerified) {
+          return invalid("the client certificate is not of a CA in client_ca");
+        }
+        const identity = this.#certificates.read(certificate.der);
         return identity instanceof Promise
           ? identity.then((settled) => this.#byCertificate(settled))
           : this.#byCertificate(identity);
@@ -127,6 +130,12 @@ class ProofCheck implements ClientAuth {
       this.#log.error("Cannot check a client", { tunnel: proof.tunnel, error: name });
       return { outcome: "unavailable", reason: `an unexpected ${name}` };
     }
+  }
+
+  isCheap({ authorization, tunnel }: ClientProof): boolean {
+    const token = authorization === undefined ? undefined : BEARER.exec(authorization)?.[1];
+    if (token === undefined) return true;
+    return USER_TOKEN.test(token) || this.#jwt.remembers({ token, tunnel });
   }
 
   #byToken(

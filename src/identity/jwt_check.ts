@@ -8,6 +8,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 
 import type { JWTPayload } from "jose";
 
@@ -118,18 +119,28 @@ export class JwtCheck {
     if (token.length > MAX_TOKEN_CHARS) {
       return invalid(`the token has more than ${MAX_TOKEN_CHARS} characters`);
     }
-    const id = createHash("sha256").update(`${tunnel} ${token}`).digest("base64");
-    const known = this.#remembered.get(id, this.#options.clock.now());
-    if (known !== undefined && this.#holds(known)) return known.result;
+    const id = idOf(shown);
+    const known = this.#known(id);
+    if (known !== undefined) return known.result;
     const issuers = this.#issuersFor(tunnel);
     if (issuers.length === 0) return invalid("no issuer of tokens serves this tunnel");
     return this.#checkAt(issuers, { ...shown, id });
+  }
+
+  /** Was this token found good a moment ago? */
+  remembers(shown: Shown): boolean {
+    return shown.token.length <= MAX_TOKEN_CHARS && this.#known(idOf(shown)) !== undefined;
   }
 
   /** Gives up what is being fetched. Idempotent. */
   close(): void {
     for (const { keys } of this.#issuers) keys.close();
     this.#remembered.clear();
+  }
+
+  #known(id: string): Remembered | undefined {
+    const known = this.#remembered.get(id, this.#options.clock.now());
+    return known !== undefined && this.#holds(known) ? known : undefined;
   }
 
   #issuersFor(tunnel: string): readonly Issuer[] {
@@ -200,8 +211,9 @@ export class JwtCheck {
       outcome: "authenticated",
       principal: { ...identity, how: "jwt" },
       validUntilMs,
+      // Under other rules it might not be good: its client shows it again.
       stillValid: () =>
-        this.#issuersFor(tunnel).some((now) => now.settings.issuer === settings.issuer),
+        this.#issuersFor(tunnel).some((now) => isDeepStrictEqual(now.settings, settings)),
     };
     // A configuration that came meanwhile has its own rules.
     const leftMs = validUntilMs - clock.wallNow();
@@ -211,6 +223,10 @@ export class JwtCheck {
     }
     return result;
   }
+}
+
+function idOf({ token, tunnel }: Shown): string {
+  return createHash("sha256").update(`${tunnel} ${token}`).digest("base64");
 }
 
 type Jose = Awaited<ReturnType<typeof loadJose>>;

@@ -67,6 +67,7 @@ before(async () => {
           validUntilMs: Infinity,
           stillValid: () => true,
         }),
+        isCheap: () => false,
         resourceFacts: () => undefined,
       },
     },

@@ -7,18 +7,24 @@ import { after, before, test } from "node:test";
 import type { EdgeOptions, EdgeSettings } from "../../src/edge/edge_options.ts";
 import { FAILURES_AT_ONCE } from "../../src/limits.ts";
 import { type LogFields, type Logger, silentLogger } from "../../src/log.ts";
-import type { AuthenticationResult, ClientAuthentication } from "../../src/principal.ts";
+import type {
+  AuthenticationResult,
+  ClientAuthentication,
+  ClientProof,
+  Principal,
+} from "../../src/principal.ts";
 import { Secret } from "../../src/runtime/secret.ts";
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
 import {
   answerJson,
   ask,
   openRequest,
+  type Question,
   startServer,
   type TestServer,
 } from "../support/http_probe.ts";
 import { RawClient } from "../support/raw_http.ts";
-import { type Bench, MCP_TUNNEL, startBench } from "../support/tunnel_bench.ts";
+import { type Bench, EDGE_SETTINGS, MCP_TUNNEL, startBench } from "../support/tunnel_bench.ts";
 import { waitFor } from "../support/tunnel_context.ts";
 
 const NO_TLS = { caPem: "", certPem: "", keyPem: "" };
@@ -39,17 +45,21 @@ class Tokens implements ClientAuthentication {
     }
     if (token === "narrow") return { outcome: "insufficient_scope", scope: "mcp admin" } as const;
     if (token === "dark") return { outcome: "unavailable", reason: "no keys" } as const;
-    return this.known(token);
+    return this.known(token, proof.authorization === undefined ? "proxy_header" : "user_token");
   }
 
-  known(token: string): AuthenticationResult {
+  known(token: string, how: Principal["how"] = "user_token"): AuthenticationResult {
     if (!this.valid.has(token)) return { outcome: "invalid", reason: "unknown" };
     return {
       outcome: "authenticated",
-      principal: { user: token, groups: [], how: "user_token" },
+      principal: { user: token, groups: [], how },
       validUntilMs: Infinity,
       stillValid: () => this.valid.has(token),
     };
+  }
+
+  isCheap({ authorization }: ClientProof) {
+    return authorization === "Bearer other";
   }
 
   resourceFacts(tunnel: string) {
@@ -320,10 +330,13 @@ test("Guessing tokens ends in cheap answers, and asking without one goes on", as
       guesses++;
     }
     const blocked = await ask(url, bearer("good"));
+    const cheap = await ask(url, bearer("other"));
     const anonymous = await ask(url);
 
     assert.ok(guesses >= FAILURES_AT_ONCE && guesses < 2 * FAILURES_AT_ONCE, String(guesses));
     assert.equal(blocked.status, 429);
+    // What is known by a lookup is let in all the same: a neighbor behind one address.
+    assert.equal(cheap.status, 200);
     assert.ok(Number(blocked.headers["retry-after"]) > 0);
     assert.equal(anonymous.status, 401);
   });
@@ -390,6 +403,67 @@ test("Revoking a proof ends the exchanges it opened, and no others", async () =>
     going.destroy();
     await waitFor(() => edge.status().exchanges === 0);
     assert.equal(edge.status().tunnels.find(({ name }) => name === "guarded")?.eventStreams, 0);
+  });
+});
+
+test("New settings end the exchanges of those who would not get in any more, and no others", async () => {
+  const edge = { proxyHeaders: { user: "x-auth-user" } };
+  const config = { trustedProxies: ["127.0.0.1"] };
+  await withEdge({ edge, config }, async ({ edge }, tokens) => {
+    onRequest = (_request, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write("data: 1\n\n");
+    };
+    const open = async (tunnel: string, question: Question) => {
+      const opened = openRequest(edge.tunnelUrl(tunnel), question);
+      opened.request.end();
+      const response = await opened.response;
+      response.resume();
+      const closed = new Promise<void>((resolve) => response.on("close", resolve));
+      response.on("error", () => {});
+      return { response, closed };
+    };
+    const anonymous = await open("code", {});
+    const named = await open("guarded", { headers: { "x-auth-user": "good" } });
+    const withToken = await open("guarded", bearer("good"));
+    const onRemoved = await open("plain", bearer("good"));
+
+    edge.update({
+      config: EDGE_SETTINGS,
+      tunnels: [{ ...OPEN, auth: "edge" }, GUARDED],
+      clientAuth: tokens,
+    });
+    await Promise.all([anonymous.closed, named.closed, onRemoved.closed]);
+
+    assert.equal(edge.status().exchanges, 1);
+    assert.equal(withToken.response.complete, false);
+    assert.equal(withToken.response.destroyed, false);
+    withToken.response.destroy();
+    await waitFor(() => edge.status().exchanges === 0);
+  });
+});
+
+test("Event streams that were asked for at once are bounded as well", async () => {
+  await withEdge({ config: { maxEventStreams: 2 } }, async ({ edge }) => {
+    const held: ServerResponse[] = [];
+    onRequest = (_request, response) => void held.push(response);
+    const opened = Array.from({ length: 5 }, () => {
+      const one = openRequest(edge.tunnelUrl("guarded"), bearer("good"));
+      one.request.end();
+      return one;
+    });
+    await waitFor(() => held.length === 5);
+    for (const response of held) {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write("data: 1\n\n");
+    }
+    const answers = await Promise.all(opened.map(({ response }) => response));
+    const refused = answers.filter(({ statusCode }) => statusCode === 429);
+    for (const answer of answers) answer.destroy();
+    await waitFor(() => edge.status().exchanges === 0);
+
+    assert.equal(answers.length, 5);
+    assert.equal(refused.length, 3);
   });
 });
 

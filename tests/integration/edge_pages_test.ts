@@ -30,6 +30,7 @@ before(async () => {
     edge: {
       clientAuth: {
         authenticate: () => ({ outcome: "missing" }),
+        isCheap: () => false,
         resourceFacts: () => ({ authorizationServers: ["https://login.example"], scopes: [] }),
       },
     },

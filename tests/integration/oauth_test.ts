@@ -81,6 +81,7 @@ after(async () => {
 /** Notes who was let in. */
 function noting(clientAuth: ClientAuthentication): ClientAuthentication {
   return {
+    isCheap: (proof) => clientAuth.isCheap(proof),
     resourceFacts: (tunnel) => clientAuth.resourceFacts(tunnel),
     async authenticate(proof) {
       const result = await clientAuth.authenticate(proof);

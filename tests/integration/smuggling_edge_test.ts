@@ -148,6 +148,7 @@ async function startAwareEdge(upstream: string): Promise<Bench> {
           validUntilMs: Infinity,
           stillValid: () => true,
         }),
+        isCheap: () => false,
         resourceFacts: () => undefined,
       },
     },

@@ -111,5 +111,6 @@ const ONE_USER: ClientAuthentication = {
     validUntilMs: Infinity,
     stillValid: () => true,
   }),
+  isCheap: () => false,
   resourceFacts: () => undefined,
 };

@@ -32,12 +32,14 @@ const NO_PROOF: ClientProof = {
 
 let key: TestKey;
 let certificate: Uint8Array;
+let verified: NonNullable<ClientProof["certificate"]>;
 
 before(async () => {
   key = await makeKey("key-1");
   const validity = { notBeforeMs: NOW_MS - DAY_MS, notAfterMs: NOW_MS + DAY_MS };
   const leaf = await makeClient(await makeCa("client CA", validity), validity, "carol");
   certificate = derOfPem("CERTIFICATE", leaf.certPem)!;
+  verified = { der: certificate, isVerified: true };
 });
 
 function setUp(auth: AuthSettings = { clientCa: "/ca.pem", issuers: [issuerSettings(ISSUER)] }) {
@@ -71,7 +73,7 @@ test("Clients are known by each of the four proofs", async () => {
     [{ authorization: "Bearer mcpu_good" }, "user_token bob [dev]"],
     [{ authorization: "bearer  mcpu_good " }, "user_token bob [dev]"],
     [{ authorization: `BEARER ${jwt}` }, "jwt alice []"],
-    [{ certificate }, "certificate carol []"],
+    [{ certificate: verified }, "certificate carol []"],
     [{ proxyUser: "dave", proxyGroups: "a, b" }, "proxy_header dave [a b]"],
     [{ proxyGroups: "a" }, "missing"],
   ];
@@ -85,7 +87,7 @@ test("Clients are known by each of the four proofs", async () => {
 
 test("A proof that is not good is never made up for by a weaker one", async () => {
   const { ask, clock } = setUp();
-  const weaker = { certificate, proxyUser: "dave" };
+  const weaker = { certificate: verified, proxyUser: "dave" };
   const claims = goodClaims({ clock, iss: ISSUER, aud: RESOURCE });
   const ended = await signToken(key, { ...claims, exp: NOW_MS / 1_000 - 60 });
   const cases: readonly Partial<ClientProof>[] = [
@@ -99,7 +101,8 @@ test("A proof that is not good is never made up for by a weaker one", async () =
     { authorization: "Bearer mcpu_good mcpu_good", ...weaker },
     { authorization: "Bearer mcpu_go\u00f6d", ...weaker },
     { authorization: `Bearer ${ended}`, ...weaker },
-    { certificate: certificate.subarray(0, 50), proxyUser: "dave" },
+    { certificate: { der: certificate.subarray(0, 50), isVerified: true }, proxyUser: "dave" },
+    { certificate: { der: certificate, isVerified: false }, proxyUser: "dave" },
     { proxyUser: "" },
   ];
   let ran = 0;
@@ -109,15 +112,18 @@ test("A proof that is not good is never made up for by a weaker one", async () =
     assert.doesNotMatch(result, /mcpu_/);
     ran++;
   }
-  assert.equal(ran, 12);
+  assert.equal(ran, 13);
 });
 
 test("Certificates and tokens of issuers count only where they are configured", async () => {
   const { ask, clock, clientAuth, served } = setUp({ issuers: [] });
   const jwt = await signToken(key, goodClaims({ clock, iss: ISSUER, aud: RESOURCE }));
 
-  assert.equal(outcomeOf(await ask({ certificate })), "missing");
-  assert.equal(outcomeOf(await ask({ certificate, proxyUser: "dave" })), "proxy_header dave []");
+  assert.equal(outcomeOf(await ask({ certificate: verified })), "missing");
+  assert.equal(
+    outcomeOf(await ask({ certificate: verified, proxyUser: "dave" })),
+    "proxy_header dave []",
+  );
   assert.match(outcomeOf(await ask({ authorization: `Bearer ${jwt}` })), /^invalid: no issuer/);
   assert.equal(clientAuth.resourceFacts("code"), undefined);
   assert.deepEqual(served.asked, []);
@@ -138,26 +144,29 @@ test("A user token that is revoked is no valid proof any more", async () => {
 
 test("A certificate is a proof until it ends, or certificates are switched off", async () => {
   const { ask, clock, clientAuth } = setUp();
-  const result = await ask({ certificate });
+  const result = await ask({ certificate: verified });
   assert.ok(result.outcome === "authenticated");
   assert.equal(result.validUntilMs, NOW_MS + DAY_MS);
 
   clock.advance(DAY_MS);
-  assert.equal(outcomeOf(await ask({ certificate })), "invalid: the certificate has ended");
+  assert.equal(
+    outcomeOf(await ask({ certificate: verified })),
+    "invalid: the certificate has ended",
+  );
   assert.equal(result.stillValid(), true);
   clientAuth.update({ issuers: [] });
   assert.equal(result.stillValid(), false);
-  assert.equal(outcomeOf(await ask({ certificate })), "missing");
+  assert.equal(outcomeOf(await ask({ certificate: verified })), "missing");
 });
 
 test("authenticate() answers without a promise for all that needs no wait", async () => {
   const { clientAuth, ask } = setUp();
-  await ask({ certificate });
+  await ask({ certificate: verified });
   const proofs: readonly Partial<ClientProof>[] = [
     {},
     { authorization: "Bearer mcpu_good" },
     { authorization: "Basic x" },
-    { certificate },
+    { certificate: verified },
     { proxyUser: "dave" },
   ];
   let ran = 0;
