@@ -68,6 +68,21 @@ export const HANDSHAKE_TRIES_PER_SECOND = 1_500;
 /** Retry packets per second to one address, and to all: one costs 0.06 ms (Node 20). */
 export const RETRIES_PER_ADDRESS_PER_SECOND = 1_000;
 export const RETRIES_PER_SECOND = 4_000;
+/**
+ * First packets of rifts that know this edge's CA which are served before all others, per second:
+ * 500 rifts that come back at once, each with two.
+ */
+export const MEMBER_PACKETS_PER_SECOND = 1_000;
+/** First packets with one id that are: two flights, each with its copies. More are a replay. */
+export const MAX_MEMBER_ID_USES = 50;
+/** How far the time in such a packet may be from the edge's own, ms: a replay is good for as long. */
+export const MEMBER_ID_MS = 5 * 60 * 1_000;
+/** Silence after which a rift sends the packets of its handshake again, ms; a lost one costs that. */
+export const FLIGHT_REPEAT_MS = 200;
+/** How often it does in one handshake; then QUIC's own timers go on alone. */
+export const MAX_FLIGHT_REPEATS = 15;
+/** Packets of a handshake that are kept for it: a client's flight is one or two. */
+export const MAX_FLIGHT_DATAGRAMS = 4;
 /** What an unfinished handshake is said to weigh, bytes (src/runtime/unseen_memory.ts). */
 export const HANDSHAKE_WEIGHT_BYTES = 256 * KIB;
 /** Addresses (or /64 networks of IPv6) whose handshakes and Retry packets are counted. */

@@ -130,6 +130,7 @@ export function readRequestHeaders(
       case "x-real-ip":
         continue;
       default:
+        if (name.includes("_") && isOurs(name.replaceAll("_", "-"), rules)) continue;
         if (name.startsWith("x-forwarded-")) {
           if (rules.forwarded === "drop") continue;
           if (name === "x-forwarded-host") forwardedHost = value;
@@ -180,6 +181,26 @@ export function readRequestHeaders(
     endToEnd: connection === undefined ? endToEnd : withoutNamed(endToEnd, connection),
   };
 }
+
+/**
+ * A name that only this side of the edge may set. Many servers make one name of `X_Forwarded_For` and
+ * `X-Forwarded-For` (RFC 3875, 4.1.18), so none may come in the other spelling.
+ */
+function isOurs(name: string, { proxyHeaders }: HeaderRules): boolean {
+  return OURS.has(name) || name.startsWith("x-forwarded-") || name.startsWith("mcptun-") ||
+    name === proxyHeaders?.user || name === proxyHeaders?.groups;
+}
+
+const OURS: ReadonlySet<string> = new Set([
+  "content-length",
+  "http2-settings",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "transfer-encoding",
+  "x-real-ip",
+]);
 
 /** What a private server must not say about its tunnel. */
 export interface ResponseRules {

@@ -13,13 +13,13 @@ import { runInNewContext } from "node:vm";
 import { systemClock } from "../../src/clock.ts";
 import type { Clock } from "../../src/clock.ts";
 import { SERVER_NAME } from "../../src/identity/tunnel_ca.ts";
-import { MAX_HANDSHAKES } from "../../src/limits.ts";
+import { MAX_HANDSHAKES, MAX_MEMBER_ID_USES } from "../../src/limits.ts";
 import type { Logger } from "../../src/log.ts";
 import { silentLogger } from "../../src/log.ts";
 import { openUdp } from "../../src/runtime/udp_socket.ts";
 import type { OpenUdp, UdpSocket } from "../../src/runtime/udp_socket.ts";
 import { quicTransport } from "../../src/transport/quic/quic_transport.ts";
-import type { Connection, Listener } from "../../src/transport/transport.ts";
+import type { Connection, Listener, TlsMaterial } from "../../src/transport/transport.ts";
 import { testPki } from "../support/connection_pair.ts";
 import type { Hello } from "../support/udp_flood.ts";
 import {
@@ -33,9 +33,9 @@ import {
 } from "../support/udp_flood.ts";
 
 const BOGUS = 10_000;
-/** The rift's own address too: an attacker may sit behind the same NAT. */
-const HOSTS = ["127.0.0.1", ...Array.from({ length: 7 }, (_, index) => `127.0.0.${index + 2}`)];
-const PORTS_PER_HOST = 8;
+/** Among them the rift's own: an attacker may sit behind the same NAT. */
+const HOSTS = Array.from({ length: 8 }, (_, index) => `127.0.0.${index + 1}`);
+const PORTS = 64;
 const BATCH = 32;
 /** Silence after which a datagram counts as lost. */
 const LOST_MS = 20;
@@ -43,102 +43,152 @@ const LOST_MS = 20;
 const MAX_GROWTH_BYTES = 64 * 1_024 * 1_024;
 /** Handshakes at once below which none was given up, so that no native object had to be freed. */
 const MAX_GIVEN_UP = 32;
-/** A second after the flood, and one more for a rift that lost its last try in it (RFC 9002, 6.2). */
-const RIFT_LIMIT_MS = 2_000;
+/**
+ * A second is promised, and it took up to 0.3 s (Node 20) and 0.05 s (Deno 2.9). Here flood, edge
+ * and rift share one thread, cold at first, on a machine that may have more to do.
+ */
+const RIFT_LIMIT_MS = 3_000;
+/** Processor time of an edge with nothing to do, as a share of the time that passes. */
+const MAX_IDLE_SHARE = 0.5;
+const IDLE_MS = 300;
 const NOTHING = new Uint8Array(0);
 
 let hello: Hello;
-before(async () => hello = await recordHello());
+let overheard: Hello;
+before(async () => {
+  const pki = await testPki();
+  // It trusts another CA, so that its ids are those of a stranger.
+  hello = await recordHello(pki.mistrustingClient);
+  overheard = await recordHello(pki.client);
+});
 after(() => reports.forEach((line) => process.stdout.write(`${line}\n`)));
 const reports: string[] = [];
 
 test("10,000 datagrams of garbage keep no rift out and leave nothing behind", async () => {
-  await flood("garbage", () => garbage(), () => undefined, ({ dropped }) => {
-    assert.ok(dropped.garbage > BOGUS / 2, `${dropped.garbage} were dropped as garbage`);
+  await flood({
+    name: "garbage",
+    first: () => garbage(),
+    check({ dropped }) {
+      assert.ok(dropped.garbage > BOGUS / 2, `${dropped.garbage} were dropped as garbage`);
+    },
   });
 });
 
 test("10,000 first packets that never answer the Retry keep no rift out", async () => {
-  await flood("no answer to the Retry", () => bogusInitial(anyId(), NOTHING), () => undefined);
+  await flood({ name: "no answer to the Retry", first: () => bogusInitial(anyId(), NOTHING) });
 });
 
 test("10,000 handshakes that answer the Retry with garbage keep no rift out", async () => {
-  await flood(
-    "garbage after the Retry",
-    () => bogusInitial(anyId(), NOTHING),
-    (retry) => bogusInitial(retry.id, retry.token),
-  );
+  await flood({
+    name: "garbage after the Retry",
+    first: () => bogusInitial(anyId(), NOTHING),
+    next: (retry) => bogusInitial(retry.id, retry.token),
+  });
 });
 
 test("10,000 handshakes that say hello and then stall keep no rift out", async () => {
-  await flood(
-    "stalled handshakes",
-    () => bogusInitial(anyId(), NOTHING),
-    (retry) => realInitial(retry.id, retry.token, hello),
-    ({ dropped, handshakes }) => {
+  await flood({
+    name: "stalled handshakes",
+    first: () => bogusInitial(anyId(), NOTHING),
+    next: (retry) => realInitial(retry.id, retry.token, hello),
+    check({ dropped, handshakes }) {
       assert.ok(handshakes <= MAX_HANDSHAKES, `${handshakes} handshakes are kept`);
       const gaveWay = dropped.address_full + dropped.table_full + dropped.handshake_rate;
       assert.ok(gaveWay > 0, "the flood's own handshakes gave way");
     },
-  );
+  });
+});
+
+test("10,000 handshakes from the rift's own address do not keep it out", async () => {
+  await flood({
+    name: "stalled handshakes from the rift's address",
+    first: () => bogusInitial(anyId(), NOTHING),
+    next: (retry) => realInitial(retry.id, retry.token, hello),
+    hosts: ["127.0.0.1"],
+    end: "at_once",
+  });
+});
+
+test("10,000 copies of what a rift once sent are soon treated as anyone's", async () => {
+  await flood({
+    name: "an overheard hello",
+    first: () => bogusInitial(anyId(), NOTHING, overheard.sourceId),
+    next: (retry) => realInitial(retry.id, retry.token, overheard),
+    check({ dropped }) {
+      const held = dropped.address_full + dropped.table_full + dropped.handshake_rate +
+        dropped.retry_rate;
+      assert.ok(held > 0, "most of them were held back");
+    },
+    end: "at_once",
+  });
 });
 
 type Retry = NonNullable<ReturnType<typeof readRetry>>;
 
-/** Sends `BOGUS` first packets, answers Retries with `next`, and lets a rift in meanwhile. */
+interface Flood {
+  readonly name: string;
+  readonly first: () => Uint8Array;
+  /** What answers a Retry. @default Nothing. */
+  readonly next?: (retry: Retry) => Uint8Array;
+  readonly check?: (stats: NonNullable<Listener["stats"]>) => void;
+  /** @default HOSTS */
+  readonly hosts?: readonly string[];
+  /** `"when_empty"`: everything of the flood has timed out, which takes ten seconds and more. */
+  readonly end?: "when_empty" | "at_once";
+}
+
+/** Sends `BOGUS` first packets, and lets a rift in meanwhile. */
 async function flood(
-  name: string,
-  first: () => Uint8Array,
-  next: (retry: Retry) => Uint8Array | undefined,
-  check: (stats: NonNullable<Listener["stats"]>) => void = () => {},
+  { name, first, next, check, hosts = HOSTS, end = "when_empty" }: Flood,
 ): Promise<void> {
   const { clock, timers } = countingClock();
   const lines: string[] = [];
   const log: Logger = { ...silentLogger, debug: (message) => void lines.push(message) };
   const controller = new AbortController();
   const pace = makePace();
-  const { listener, dial } = await listen({ clock, log, signal: controller.signal, pace });
+  const { signal } = controller;
+  const { listener, dial } = await listen({ clock, log, signal, pace });
   // An enrolled rift has been here before.
   const earlier = await dial();
   earlier.close(0, "");
   let sockets: readonly UdpSocket[] = [];
   try {
     const to = { host: "127.0.0.1", port: listener.address.port };
-    let answers = 0;
-    sockets = await openMany(HOSTS, PORTS_PER_HOST, (bytes, index) => {
-      answers += 1;
-      pace.wake();
+    let toEdge = 0;
+    sockets = await openMany(hosts, PORTS / hosts.length, (bytes, index) => {
       const retry = readRetry(bytes);
-      const answer = retry === undefined ? undefined : next(retry);
-      if (answer !== undefined) sockets[index]!.send(answer, to);
+      const answer = retry === undefined ? undefined : next?.(retry);
+      if (answer === undefined) return;
+      toEdge += 1;
+      sockets[index]!.send(answer, to);
     });
-    const isBehind = (sent: number): boolean => {
-      const { garbage, retry_rate } = listener.stats!.dropped;
-      return answers + garbage + retry_rate < sent - BATCH;
-    };
+    let lost = 0;
+    const waiting = (): number => toEdge - pace.taken - lost;
     const rssBefore = process.memoryUsage().rss;
     let connected: Promise<Connection> | undefined;
-    let dialedAtMs = 0;
     let tookMs = Infinity;
+    let onLate!: (isIn: false) => void;
+    const late = new Promise<false>((resolve) => onLate = resolve);
     let most = 0;
 
     for (let sent = 0; sent < BOGUS; sent++) {
+      toEdge += 1;
       sockets[sent % sockets.length]!.send(first(), to);
       if (sent % BATCH !== 0) continue;
       // At the edge's own pace, so that the kernel's buffer is not what drops them.
-      while (isBehind(sent) && await pace.woken() === "woken");
+      while (waiting() > BATCH) {
+        if (await pace.woken() === "silence") lost += waiting();
+      }
       await turn();
       most = Math.max(most, listener.stats!.handshakes);
       if (connected !== undefined || sent < BOGUS / 3) continue;
-      dialedAtMs = performance.now();
-      connected = untilIn(dial);
-      void connected.then(() => tookMs = performance.now() - dialedAtMs);
+      const dialedAtMs = performance.now();
+      connected = untilIn(dial, signal);
+      connected.then(() => tookMs = performance.now() - dialedAtMs, () => {});
+      setTimeout(() => onLate(false), RIFT_LIMIT_MS);
     }
-    const inTime = await Promise.race([
-      connected!.then(() => true),
-      new Promise<false>((resolve) => setTimeout(() => resolve(false), RIFT_LIMIT_MS)),
-    ]);
-    const second = await untilIn(dial);
+    const inTime = await Promise.race([connected!.then(() => true), late]);
+    const second = await untilIn(dial, signal);
     collectGarbage();
     await aWhile(); // what was collected is freed in a later turn
     const growth = process.memoryUsage().rss - rssBefore;
@@ -149,15 +199,15 @@ async function flood(
         JSON.stringify(stats.dropped),
     );
 
-    assert.ok(inTime, "the rift is in soon after the flood");
+    assert.ok(inTime, `the rift is in ${RIFT_LIMIT_MS} ms after it dials`);
     // Inside `deno test` native objects are never freed (denoland/deno#35692); in a program they are.
     const isMeasured = !("Deno" in globalThis) || most < MAX_GIVEN_UP;
     assert.ok(!isMeasured || growth < MAX_GROWTH_BYTES, `memory grew by ${growth} bytes`);
-    assert.ok(most <= MAX_HANDSHAKES, `there were ${most} handshakes at once`);
+    assert.ok(most <= MAX_HANDSHAKES + MAX_MEMBER_ID_USES, `there were ${most} handshakes at once`);
     assert.ok(lines.filter((line) => line === "Newcomers dropped").length <= 2, "no line for each");
-    check(stats);
+    check?.(stats);
     second.close(0, "");
-    await untilEmpty(listener, timers, await connected!);
+    if (end === "when_empty") await untilEmpty(listener, timers, await connected!);
   } finally {
     for (const socket of sockets) await socket.close();
     controller.abort();
@@ -165,12 +215,16 @@ async function flood(
 }
 
 /** Dials as a rift does: again when the handshake had to give way. */
-async function untilIn(dial: () => Promise<Connection>): Promise<Connection> {
+async function untilIn(
+  dial: () => Promise<Connection>,
+  signal: AbortSignal,
+): Promise<Connection> {
   for (;;) {
     try {
       return await dial();
-    } catch {
-      await aWhile(); // the test's timeout bounds it
+    } catch (error) {
+      if (signal.aborted) throw error;
+      await aWhile();
     }
   }
 }
@@ -189,6 +243,11 @@ async function untilEmpty(
   for (let turns = 0; turns < 1_000; turns++) await turn();
 
   assert.equal(timers.set, before, "no timer is set any more");
+  const spent = process.cpuUsage();
+  await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
+  const { user, system } = process.cpuUsage(spent);
+  const share = (user + system) / 1_000 / IDLE_MS;
+  assert.ok(share < MAX_IDLE_SHARE, `an idle edge takes ${share} of a core`);
   assert.equal(listener.stats!.handshakes, 0);
 }
 
@@ -204,9 +263,10 @@ async function listen({ clock, log, signal, pace }: {
       ...options,
       onDatagram(bytes, from) {
         options.onDatagram(bytes, from);
-        pace.wake();
+        pace.take();
       },
     });
+  const admitted = new Set<string>();
   const listener = await quicTransport({ openUdp: counting }).listen({
     clock,
     log,
@@ -214,11 +274,22 @@ async function listen({ clock, log, signal, pace }: {
     host: "0.0.0.0",
     port: 0,
     tls: pki.server,
-    onConnection() {},
+    onConnection(connection) {
+      connection.trust(); // as an edge does with an enrolled rift
+      admitted.add(connection.remote);
+    },
   });
   const { port } = listener.address;
-  const dial = () =>
-    quicTransport().connect({
+  // A client is done before it knows that the server is: what counts is that the edge has it.
+  const dial = async (): Promise<Connection> => {
+    let local = "";
+    const connection = await quicTransport({
+      openUdp: async (options) => {
+        const socket = await openUdp(options);
+        local = `127.0.0.1:${socket.local.port}`;
+        return socket;
+      },
+    }).connect({
       clock: systemClock,
       log: silentLogger,
       signal,
@@ -227,12 +298,19 @@ async function listen({ clock, log, signal, pace }: {
       serverName: SERVER_NAME,
       tls: pki.client,
     });
+    let isOver = false;
+    void connection.closed.then(() => isOver = true);
+    while (!admitted.has(local)) {
+      if (isOver) throw new Error("The edge has given the handshake up");
+      await turn();
+    }
+    return connection;
+  };
   return { listener, dial };
 }
 
 /** The ClientHello of a rift, from the first datagram it sends. */
-async function recordHello(): Promise<Hello> {
-  const pki = await testPki();
+async function recordHello(tls: TlsMaterial): Promise<Hello> {
   const controller = new AbortController();
   let onFirst!: (bytes: Uint8Array) => void;
   const first = new Promise<Uint8Array>((resolve) => onFirst = resolve);
@@ -249,7 +327,7 @@ async function recordHello(): Promise<Hello> {
     host: "127.0.0.1",
     port: socket.local.port,
     serverName: SERVER_NAME,
-    tls: pki.client,
+    tls,
   });
   const datagram = await first;
   controller.abort();
@@ -271,16 +349,24 @@ function countingClock(): { readonly clock: Clock; readonly timers: { set: numbe
 }
 
 interface Pace {
-  /** A datagram has arrived somewhere. */
-  wake(): void;
+  /** Datagrams that the edge has taken, also those of rifts. */
+  readonly taken: number;
+  take(): void;
   /** Waits for the next one. */
   woken(): Promise<"woken" | "silence">;
 }
 
 function makePace(): Pace {
   let waiting: (() => void) | undefined;
+  let taken = 0;
   return {
-    wake: () => waiting?.(),
+    get taken() {
+      return taken;
+    },
+    take() {
+      taken += 1;
+      waiting?.();
+    },
     woken: () =>
       new Promise((resolve) => {
         const timer = setTimeout(() => resolve("silence"), LOST_MS);

@@ -24,6 +24,8 @@ export interface RoleOptions {
   readonly edgeKeys?: string;
   /** Lines of the file after the tunnel, for example `[log]`. */
   readonly moreConfig?: string;
+  /** Where the rift is told what to expose. @default `"flag"`; with `"file"` `moreConfig` says it. */
+  readonly exposes?: "flag" | "file";
   /** More arguments of `mcptun rift`. */
   readonly riftFlags?: readonly string[];
 }
@@ -80,7 +82,7 @@ ${options.moreConfig ?? ""}
       [
         "rift",
         ...["--protocol", protocol, "--token-file", "-", "--edge-address", dialed!],
-        ...["--expose", `main=${upstream}`],
+        ...(options.exposes === "file" ? [] : ["--expose", `main=${upstream}`]),
         ...(options.riftFlags ?? []),
       ],
       { cwd: folder, stdin: issued.stdout, runtime: options.riftRuntime ?? OWN_RUNTIME },

@@ -20,15 +20,20 @@ const RETRY_TAG_BYTES = 16;
  * An Initial with a well-formed header and a payload that no key fits (RFC 9000, 17.2.2).
  *
  * @param to The id it is addressed to: any at first, the Retry's afterwards.
+ * @param sourceId The id of the one that sends it.
  */
-export function bogusInitial(to: Uint8Array, token: Uint8Array): Uint8Array {
+export function bogusInitial(
+  to: Uint8Array,
+  token: Uint8Array,
+  sourceId: Uint8Array = anyId(),
+): Uint8Array {
   const head = Buffer.concat([
     Buffer.from([LONG_INITIAL]),
     VERSION_1,
     Buffer.from([ID_BYTES]),
     to,
-    Buffer.from([ID_BYTES]),
-    randomBytes(ID_BYTES),
+    Buffer.from([sourceId.length]),
+    sourceId,
     varint(token.length),
     token,
   ]);

@@ -18,6 +18,8 @@ import {
   HANDSHAKES_PER_SECOND,
   MAX_CONNECTIONS,
   MAX_COUNTED_ADDRESSES,
+  MAX_MEMBER_ID_USES,
+  MEMBER_PACKETS_PER_SECOND,
   RETRIES_PER_ADDRESS_PER_SECOND,
   RETRIES_PER_SECOND,
 } from "../../limits.ts";
@@ -25,7 +27,9 @@ import type { Logger } from "../../log.ts";
 import { addressGroup } from "../../runtime/address_group.ts";
 import type { UdpAddress, UdpSocket } from "../../runtime/udp_socket.ts";
 import type { DropReason, ListenerStats } from "../transport.ts";
+import { FlightRepeater } from "./flight_repeater.ts";
 import { Handshakes } from "./handshakes.ts";
+import type { MemberIds } from "./member_id.ts";
 import type { Config, Header, NativeConnection, Role } from "./native.ts";
 import { CONNECTION_ID_BYTES, quiche } from "./native.ts";
 import { QuicConnection } from "./quic_connection.ts";
@@ -41,10 +45,16 @@ const UNDECRYPTABLE = "CryptoFail";
 /** Where the destination id of a long header starts: first byte, version, length (RFC 8999, 5.1). */
 const LONG_ID_AT = 6;
 
+/** What follows from the certificates. */
+export interface QuicIdentity {
+  readonly config: Config;
+  readonly memberIds: MemberIds;
+}
+
 /** What an endpoint is made from. */
 export interface QuicEndpointOptions {
   readonly role: Role;
-  readonly config: Config;
+  readonly identity: QuicIdentity;
   readonly clock: Clock;
   readonly log: Logger;
   /** Called once for each connection whose peer is verified. */
@@ -69,6 +79,8 @@ export class QuicEndpoint implements QuicConnectionOwner {
   readonly #tokens = new RetryTokens(randomBytes(RETRY_KEY_BYTES));
   #socket: UdpSocket | undefined;
   readonly #handshakes = new Handshakes<QuicConnection>();
+  /** Those of members: nobody else's handshake makes one of them give way. */
+  readonly #memberHandshakes = new Handshakes<QuicConnection>();
   readonly #retryRate = new RateLimit({
     total: { perSecond: RETRIES_PER_SECOND, burst: RETRIES_PER_SECOND },
     each: { perSecond: RETRIES_PER_ADDRESS_PER_SECOND, burst: RETRIES_PER_ADDRESS_PER_SECOND },
@@ -85,6 +97,12 @@ export class QuicEndpoint implements QuicConnectionOwner {
   readonly #handshakeRate = new RateLimit({
     total: { perSecond: HANDSHAKES_PER_SECOND, burst: HANDSHAKES_PER_SECOND },
     each: { perSecond: HANDSHAKES_PER_ADDRESS_PER_SECOND, burst: HANDSHAKE_BURST_PER_ADDRESS },
+    maxSenders: MAX_COUNTED_ADDRESSES,
+  });
+  /** By the id: one that was overheard is soon used up. */
+  readonly #memberRate = new RateLimit({
+    total: { perSecond: MEMBER_PACKETS_PER_SECOND, burst: MEMBER_PACKETS_PER_SECOND },
+    each: { perSecond: 0, burst: MAX_MEMBER_ID_USES },
     maxSenders: MAX_COUNTED_ADDRESSES,
   });
   /** Senders that a trusted peer came from; the one that is there for longest goes first. */
@@ -104,17 +122,22 @@ export class QuicEndpoint implements QuicConnectionOwner {
   #closed = false;
   #onEmpty: (() => void) | undefined;
   #nextNumber = 1;
-  #config: Config;
-  readonly #emit = (bytes: Uint8Array, to: UdpAddress) => this.#socket?.send(bytes, to);
+  #identity: QuicIdentity;
+  /** Of the connection that is dialed, until it is there. */
+  #repeater: FlightRepeater | undefined;
+  readonly #emit = (bytes: Uint8Array, to: UdpAddress) => {
+    this.#socket?.send(bytes, to);
+    this.#repeater?.sent(bytes, to);
+  };
 
   constructor(options: QuicEndpointOptions) {
     this.#options = options;
-    this.#config = options.config;
+    this.#identity = options.identity;
   }
 
-  /** The settings of connections from now on. */
-  useConfig(config: Config): void {
-    this.#config = config;
+  /** The certificates of connections from now on. */
+  useIdentity(identity: QuicIdentity): void {
+    this.#identity = identity;
   }
 
   /** Gives the endpoint its socket; datagrams may come before. */
@@ -125,22 +148,24 @@ export class QuicEndpoint implements QuicConnectionOwner {
   /** Starts a connection to `remote`. The first packet leaves in this turn of the loop. */
   dial(remote: UdpAddress, serverName: string): QuicConnection {
     const socket = this.#socket!; // attached by the transport before it dials
-    const id = randomBytes(CONNECTION_ID_BYTES);
+    const { clock } = this.#options;
+    const id = this.#identity.memberIds.make(clock.wallNow());
+    this.#repeater = new FlightRepeater(clock, (bytes, to) => this.#socket?.send(bytes, to));
     const native = quiche.Connection.connect(
       serverName,
       id,
       socket.local,
       remote,
-      this.#config,
+      this.#identity.config,
     );
-    return this.#add(native, id, remote);
+    return this.#add({ native, id, remote, handshakes: this.#handshakes });
   }
 
   /** What it holds and has turned away. */
   get stats(): ListenerStats {
     return {
       connections: this.#members.size,
-      handshakes: this.#handshakes.size,
+      handshakes: this.#handshakes.size + this.#memberHandshakes.size,
       dropped: { ...this.#dropped },
     };
   }
@@ -154,8 +179,10 @@ export class QuicEndpoint implements QuicConnectionOwner {
     const known = bytes.length <= idAt + CONNECTION_ID_BYTES
       ? undefined
       : this.#routes.get(routeOf(bytes.subarray(idAt, idAt + CONNECTION_ID_BYTES)));
-    if (known !== undefined) known.receive(bytes, from);
-    else if (this.#options.role === "server") {
+    if (known !== undefined) {
+      this.#repeater?.heard();
+      known.receive(bytes, from);
+    } else if (this.#options.role === "server") {
       // Before the native object sees it: most of a flood is told from a first packet by its size.
       if (idAt !== LONG_ID_AT || bytes.length < MIN_INITIAL_BYTES) this.#drop("garbage", from);
       else this.#stranger(bytes, from);
@@ -168,6 +195,7 @@ export class QuicEndpoint implements QuicConnectionOwner {
     for (const { connection } of this.#members.values()) connection.close(code, reason);
     this.#runDue();
     this.#closed = true;
+    this.#stopRepeating();
     for (const member of this.#members.values()) member.timer?.cancel();
     this.#members.clear();
     this.#routes.clear();
@@ -195,7 +223,8 @@ export class QuicEndpoint implements QuicConnectionOwner {
   }
 
   established(connection: QuicConnection): void {
-    this.#handshakes.delete(connection);
+    this.#handshakeOver(connection);
+    this.#stopRepeating();
     this.#options.onConnection(connection);
   }
 
@@ -215,7 +244,7 @@ export class QuicEndpoint implements QuicConnectionOwner {
   retired(connection: QuicConnection): void {
     const member = this.#members.get(connection);
     if (member === undefined) return;
-    this.#handshakes.delete(connection);
+    this.#handshakeOver(connection);
     member.timer?.cancel();
     this.#members.delete(connection);
     this.#routes.delete(member.route);
@@ -223,6 +252,16 @@ export class QuicEndpoint implements QuicConnectionOwner {
   }
 
   // --- private ---
+
+  #handshakeOver(connection: QuicConnection): void {
+    this.#handshakes.delete(connection);
+    this.#memberHandshakes.delete(connection);
+  }
+
+  #stopRepeating(): void {
+    this.#repeater?.close();
+    this.#repeater = undefined;
+  }
 
   /** Nothing is kept of it, and one line in `DROP_LOG_MS` stands for all: a flood is no news. */
   #drop(reason: DropReason, from: UdpAddress): void {
@@ -265,9 +304,12 @@ export class QuicEndpoint implements QuicConnectionOwner {
     if (header.ty !== quiche.Type.Initial) return this.#drop("garbage", from);
     const token = header.token;
     const wallMs = clock.wallNow();
+    const nowMs = clock.now();
+    const shares = this.#trustedSenders.has(sender) ? "own_share" : "both_shares";
+    const isMember = this.#identity.memberIds.check(header.scid, wallMs) &&
+      this.#memberRate.take(routeOf(header.scid), nowMs, "both_shares");
     if (token === undefined || token.length === 0) {
-      const isKnown = this.#trustedSenders.has(sender);
-      if (!this.#retryRate.take(sender, clock.now(), isKnown ? "own_share" : "both_shares")) {
+      if (!isMember && !this.#retryRate.take(sender, nowMs, shares)) {
         return this.#drop("retry_rate", from);
       }
       const retryId = randomBytes(CONNECTION_ID_BYTES);
@@ -279,29 +321,33 @@ export class QuicEndpoint implements QuicConnectionOwner {
     const originalId = this.#tokens.check(token, from, header.dcid, wallMs);
     if (originalId === undefined) return this.#drop("bad_token", from);
     if (this.#members.size >= MAX_CONNECTIONS) return this.#drop("connections_full", from);
-    const shares = this.#trustedSenders.has(sender) ? "own_share" : "both_shares";
-    const nowMs = clock.now();
-    const isInTime = this.#tryRate.take(sender, nowMs, shares) &&
-      this.#handshakeRate.take(sender, nowMs, shares);
+    const isInTime = isMember || this.#tryRate.take(sender, nowMs, shares) &&
+        this.#handshakeRate.take(sender, nowMs, shares);
     if (!isInTime) return this.#drop("handshake_rate", from);
     const id = Buffer.from(header.dcid);
     const local = this.#socket!.local; // a datagram came, so there is a socket
-    const native = quiche.Connection.accept(id, originalId, local, from, this.#config);
+    const native = quiche.Connection.accept(id, originalId, local, from, this.#identity.config);
     try {
       native.recv(bytes, { from, to: local });
     } catch (error) {
       // What else is wrong, a connection says to its peer.
       if ((error as Error).message === UNDECRYPTABLE) {
         // No key fits: nothing was computed, and it must not cost a handshake its place.
-        this.#handshakeRate.giveBack(sender, shares);
+        if (!isMember) this.#handshakeRate.giveBack(sender, shares);
         return this.#drop("garbage", from);
       }
     }
-    this.#makeRoom(from);
-    this.#add(native, id, from);
+    const handshakes = isMember ? this.#memberHandshakes : this.#handshakes;
+    this.#makeRoom(handshakes, from);
+    this.#add({ native, id, remote: from, handshakes });
   }
 
-  #add(native: NativeConnection, id: Uint8Array, remote: UdpAddress): QuicConnection {
+  #add({ native, id, remote, handshakes }: {
+    readonly native: NativeConnection;
+    readonly id: Uint8Array;
+    readonly remote: UdpAddress;
+    readonly handshakes: Handshakes<QuicConnection>;
+  }): QuicConnection {
     const { role, clock, log } = this.#options;
     const connection = new QuicConnection({
       native,
@@ -323,13 +369,13 @@ export class QuicEndpoint implements QuicConnectionOwner {
       dueAtMs: Infinity,
     });
     this.#routes.set(route, connection);
-    this.#handshakes.add(connection, remote.host);
+    handshakes.add(connection, remote.host);
     this.schedule(connection);
     return connection;
   }
 
-  #makeRoom(from: UdpAddress): void {
-    const found = this.#handshakes.givesWay(from.host);
+  #makeRoom(handshakes: Handshakes<QuicConnection>, from: UdpAddress): void {
+    const found = handshakes.givesWay(from.host);
     if (found === undefined) return;
     this.#drop(found.why === "address" ? "address_full" : "table_full", from);
     found.handshake.close(0, "");

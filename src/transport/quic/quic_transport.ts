@@ -16,10 +16,12 @@ import type {
   TlsMaterial,
   Transport,
 } from "../transport.ts";
-import type { Config, Role } from "./native.ts";
+import { MemberIds } from "./member_id.ts";
+import type { Role } from "./native.ts";
 import { nativeConfig } from "./native.ts";
 import type { QuicConnection } from "./quic_connection.ts";
 import { QuicEndpoint } from "./quic_endpoint.ts";
+import type { QuicIdentity } from "./quic_endpoint.ts";
 
 /** What a test may put in place of the real network. */
 export interface QuicTransportOptions {
@@ -38,10 +40,10 @@ export function quicTransport(options: QuicTransportOptions = {}): Transport {
 
 async function listen(open: OpenUdp, options: ListenOptions): Promise<Listener> {
   const { log, clock, signal } = options;
-  const config = configFor("server", options.tls);
+  const identity = identityOf("server", options.tls);
   const endpoint = new QuicEndpoint({
     role: "server",
-    config,
+    identity,
     clock,
     log,
     onConnection: options.onConnection,
@@ -67,19 +69,19 @@ async function listen(open: OpenUdp, options: ListenOptions): Promise<Listener> 
     get stats() {
       return endpoint.stats;
     },
-    useTls: (tls) => endpoint.useConfig(configFor("server", tls)),
+    useTls: (tls) => endpoint.useIdentity(identityOf("server", tls)),
     close,
   };
 }
 
 async function connect(open: OpenUdp, options: ConnectOptions): Promise<Connection> {
   const { log, clock, signal } = options;
-  const config = configFor("client", options.tls);
+  const identity = identityOf("client", options.tls);
   const host = await resolveHost(options.host);
   const remote = { host, port: options.port };
   let onOpen!: (connection: Connection) => void;
   const opened = new Promise<Connection>((resolve) => onOpen = resolve);
-  const endpoint = new QuicEndpoint({ role: "client", config, clock, log, onConnection: onOpen });
+  const endpoint = new QuicEndpoint({ role: "client", identity, clock, log, onConnection: onOpen });
   let socket: UdpSocket;
   try {
     socket = await open({
@@ -117,9 +119,9 @@ async function connect(open: OpenUdp, options: ConnectOptions): Promise<Connecti
   return await Promise.race([opened, ended]);
 }
 
-function configFor(role: Role, tls: TlsMaterial): Config {
+function identityOf(role: Role, tls: TlsMaterial): QuicIdentity {
   try {
-    return nativeConfig(role, tls, ALPN);
+    return { config: nativeConfig(role, tls, ALPN), memberIds: new MemberIds(tls.caPem) };
   } catch (error) {
     const cause = (error as Error).message;
     throw new TunnelError("CREDENTIAL_INVALID", `Cannot use the tunnel certificate: ${cause}`, {
