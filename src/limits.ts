@@ -106,6 +106,10 @@ export const RENEWAL_CHECK_MS = 12 * 60 * 60 * 1_000;
  * second. One look is one `stat`.
  */
 export const STATE_POLL_MS = 500;
+/** Time to wait for another process to finish writing a state file, ms. A write takes a few. */
+export const LOCK_WAIT_MS = 5_000;
+/** Pause between two tries to be the one who writes, ms. */
+export const LOCK_POLL_MS = 10;
 
 /** How long a client may leave an answer unread before it is cut, ms. */
 export const ANSWER_STALL_MS = 60_000;
@@ -120,6 +124,11 @@ export const MAX_GROUPS = 256;
 export const MAX_USER_TOKENS = 50_000;
 /** Largest file of user tokens written, bytes: 50,000 of usual size. Half of what is read of a state file. */
 export const MAX_USER_TOKENS_BYTES = 16 * MIB;
+/**
+ * Active credentials of one rift before the next renewal is refused. It has two while one is renewed
+ * and one more after a rotation; whoever copied one cannot fill the list of the edge.
+ */
+export const MAX_ACTIVE_CREDENTIALS = 4;
 /** How often a running edge writes down when its rifts were last seen, ms: `token list` is as exact. */
 export const SEEN_WRITE_MS = 60_000;
 /** How often it looks which rifts are there, ms: the last look before one left is its last sign. */
@@ -296,6 +305,8 @@ export const MAX_REFUSALS_LOGGED = MAX_TUNNELS_PER_RIFT;
 /** First and longest wait between two dials, ms; the real wait is random between 0 and it. */
 export const RECONNECT_FIRST_MS = 250;
 export const RECONNECT_MAX_MS = 30_000;
+/** Dials that fail alike are a warning this often, ms; more are `debug`. */
+export const DIAL_WARNING_MS = 10_000;
 /** A connection that lived this long resets the wait, ms. */
 export const STABLE_CONNECTION_MS = 10_000;
 /** First and longest wait between two probes of an upstream that does not answer, ms. */

@@ -3,7 +3,7 @@
 
 import process from "node:process";
 
-import type { Io } from "./cli/io.ts";
+import { type Io, OUTPUT_CLOSED } from "./cli/io.ts";
 import { runCli } from "./cli/program.ts";
 import { reportFailure } from "./cli/report.ts";
 
@@ -20,7 +20,8 @@ for (const [signal, code] of [["SIGHUP", 129], ["SIGINT", 130], ["SIGTERM", 143]
 let outputError: NodeJS.ErrnoException | undefined;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   // A reader that has seen enough, such as head(1), is no failure.
-  if (error.code !== "EPIPE") outputError ??= error;
+  if (error.code === "EPIPE") return stop.abort(OUTPUT_CLOSED);
+  outputError ??= error;
   stop.abort();
 });
 // A role serves on when nobody reads its log any more.

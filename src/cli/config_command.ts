@@ -1,12 +1,15 @@
 /** `mcptun config check`: what the configuration comes to, and where each value came from. @module */
 
 import { effectiveValues } from "../config/effective.ts";
+import type { LoadedConfig } from "../config/load.ts";
 import { tomlOf } from "../config/reference.ts";
 import { TunnelError } from "../errors.ts";
 import type { Io } from "./io.ts";
 import { loadFor } from "./key_option.ts";
 import { readPublicTls } from "./public_tls.ts";
-import { columns } from "./report.ts";
+import { columns, warn } from "./report.ts";
+import { dialedAddress } from "./token_values.ts";
+import { readUpstreamAuthorization } from "./upstream_authorization.ts";
 
 /** Prints every effective value, and reads the certificate files as the edge would. @throws {TunnelError} `CONFIG_INVALID` */
 export function runConfigCheck(
@@ -14,9 +17,11 @@ export function runConfigCheck(
   options: { readonly config?: string | undefined; readonly json?: true | undefined },
 ): void {
   let loaded;
+  let hints: readonly string[];
   try {
     loaded = loadFor(io, options.config, []);
     readPublicTls(loaded);
+    hints = hintsOf(io, loaded);
   } catch (error) {
     if (options.json === true && error instanceof TunnelError) {
       const problems = error.message.split("\n");
@@ -24,6 +29,7 @@ export function runConfigCheck(
     }
     throw error;
   }
+  for (const hint of hints) warn(io, hint);
   const token = io.env["MCPTUN_TOKEN"];
   const values = [
     ...effectiveValues(loaded),
@@ -32,7 +38,8 @@ export function runConfigCheck(
       : [{ key: "MCPTUN_TOKEN", value: "[redacted]", origin: "environment" as const }]),
   ];
   if (options.json === true) {
-    const { file, warnings } = loaded;
+    const { file } = loaded;
+    const warnings = [...loaded.warnings, ...hints];
     const listed = values.map(({ value, ...rest }) => ({ ...rest, value: value ?? null }));
     io.stdout.write(
       `${JSON.stringify({ valid: true, file: file ?? null, warnings, values: listed })}\n`,
@@ -51,4 +58,24 @@ export function runConfigCheck(
       value === undefined ? "(not set)" : value === "[redacted]" ? value : tomlOf(value),
     ])),
   );
+}
+
+/** What a role or a command would refuse, on the host that it runs on; this may be the other one. */
+function hintsOf(io: Io, { config, place }: LoadedConfig): string[] {
+  const hints: string[] = [];
+  const tell = (work: () => unknown, whom: string): void => {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof TunnelError)) throw error;
+      hints.push(`${error.message}; ${whom} would refuse it`);
+    }
+  };
+  if (config.tunnels.length > 0) tell(() => dialedAddress(config), '"mcptun token issue --rift"');
+  for (const [index, { authorizationFile: path }] of config.rift.exposes.entries()) {
+    if (path === undefined) continue;
+    const key = place(["rift", "expose", index, "authorization_file"]);
+    tell(() => readUpstreamAuthorization(io, path, key), '"mcptun rift"');
+  }
+  return hints;
 }

@@ -2,7 +2,7 @@
  * Puts a changed configuration in force while the edge runs: on SIGHUP, and when a file changes.
  *
  * A file that is not valid changes nothing: its problems are logged and shown by `mcptun status`
- * until it is mended.
+ * (with `--state-dir`, as it reads the same file) until it is mended.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Clock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
 import { CONFIG_POLL_MS } from "../limits.ts";
 import type { Logger } from "../log.ts";
-import { watchFiles } from "../runtime/file_watch.ts";
+import { type FileStamps, stampFiles, watchFiles } from "../runtime/file_watch.ts";
 
 /** Which configuration is in force. */
 export interface ReloadState {
@@ -22,10 +22,15 @@ export interface ReloadState {
 
 /** How a configuration is read and put in force. */
 export interface ReloadOptions {
-  /** Reads everything and puts it in force, or throws and changes nothing. */
-  readonly reload: () => void;
-  /** The files that it depends on now. */
+  /**
+   * Reads everything and puts it in force, or throws and changes nothing. It tells `reads` of each
+   * file that the new configuration names before it reads it.
+   */
+  readonly reload: (reads: (paths: readonly string[]) => void) => void;
+  /** The files that what is in force was made from. */
   readonly files: () => readonly string[];
+  /** What these were before they were read. */
+  readonly stamps: FileStamps;
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -40,7 +45,7 @@ export class ConfigReload {
   constructor(options: ReloadOptions) {
     this.#options = options;
     this.#state = { loadedAtMs: options.clock.wallNow(), problems: [] };
-    this.#follow();
+    this.#follow(options.files(), options.stamps);
   }
 
   get state(): ReloadState {
@@ -49,10 +54,14 @@ export class ConfigReload {
 
   /** Reads the configuration again now. Never throws. */
   readonly now = (): void => {
-    const { reload, clock, log, signal } = this.#options;
+    const { reload, files, clock, log, signal } = this.#options;
     if (signal.aborted) return;
+    // Before anything is read: what changes from here on is seen at the next look.
+    const stamps = stampFiles(files());
+    let watched: readonly string[] | undefined;
     try {
-      reload();
+      reload((paths) => void stampFiles(paths, stamps));
+      watched = files();
       this.#state = { loadedAtMs: clock.wallNow(), problems: [] };
       log.info("Configuration is in force");
     } catch (error) {
@@ -64,16 +73,17 @@ export class ConfigReload {
         log.error("New configuration refused, the one before stays in force", { problem });
       }
     }
-    this.#follow();
+    // Also what a refused one names: it may be refused because that is not there yet.
+    this.#follow(watched ?? [...stamps.keys()], stamps);
   };
 
-  /** A new configuration may name other files. */
-  #follow(): void {
-    const { files, clock, signal } = this.#options;
+  #follow(paths: readonly string[], since: FileStamps): void {
+    const { clock, signal } = this.#options;
     this.#watch?.abort();
     this.#watch = new AbortController();
     watchFiles({
-      paths: files(),
+      paths,
+      since,
       everyMs: CONFIG_POLL_MS,
       clock,
       signal: AbortSignal.any([signal, this.#watch.signal]),

@@ -19,11 +19,13 @@ import { clientAuthentication } from "../identity/client_auth.ts";
 import { riftAuthority } from "../identity/rift_authority.ts";
 import { openTunnelCa, SERVER_NAME } from "../identity/tunnel_ca.ts";
 import { areGroups, isUserName, quotedName } from "../identity/user_name.ts";
-import { hashUserToken, makeUserToken, userTokenCheck } from "../identity/user_token.ts";
+import { issueUserToken } from "../identity/user_token_issue.ts";
+import { UserTokenStore } from "../identity/user_token_store.ts";
 import type { Logger } from "../log.ts";
 import { reasonText } from "../policy/explain.ts";
 import type { Rift } from "../rift/rift_options.ts";
 import { startRift } from "../rift/rift.ts";
+import { stampFiles } from "../runtime/file_watch.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { startSampleServer } from "../sample/sample_server.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
@@ -78,6 +80,8 @@ export async function runDev(io: Io, options: DevCommandOptions): Promise<void> 
       log,
       clock: systemClock,
       life,
+      // What npm calls the script that it runs: there need be no "mcptun" on the path.
+      typed: io.env["npm_lifecycle_event"] === "start" ? "npm start --" : "mcptun dev",
     };
     const facts = await startAll(context, running);
     const online = await isOnline(running.edge!, io.signal, systemClock);
@@ -106,6 +110,8 @@ interface DevContext {
   readonly log: Logger;
   readonly clock: Clock;
   readonly life: AbortController;
+  /** How flags are added to the command that started this run. */
+  readonly typed: string;
 }
 
 /** Filled while starting, so that a failure half-way stops what runs. */
@@ -115,24 +121,17 @@ interface Running {
 }
 
 async function startAll(context: DevContext, running: Running): Promise<DevFacts> {
-  const { port, load, user, onJudged, stateDir, log, clock, life } = context;
+  const { load, user, onJudged, stateDir, log, clock, life } = context;
   const signal = life.signal;
   const ca = await openTunnelCa({ stateDir, clock, log });
   const store = await CredentialStore.open({ stateDir });
-  const token = makeUserToken();
-  const tokens = userTokenCheck([{ user: user.user, hash: hashUserToken(token.reveal()) }]);
+  const userTokens = await UserTokenStore.open({ stateDir });
+  const issued = await issueUserToken({ store: userTokens, ...user, ttlMs: undefined, clock });
   const loaded = load();
+  const stamps = stampFiles(filesOf(loaded));
   const clientAuth = clientAuthentication({
     auth: { issuers: [] },
-    userTokens: {
-      check: (text) =>
-        tokens.check(`Bearer ${text}`) && {
-          id: "dev",
-          ...user,
-          validUntilMs: Infinity,
-        },
-      isActive: () => true,
-    },
+    userTokens,
     resourceOf: () => "",
     clock,
     log,
@@ -143,19 +142,20 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
     onJudged,
     transport,
     tls: await ca.serverMaterial(),
-    rifts: riftAuthority({ ca, store, clock }),
+    rifts: riftAuthority({ ca, store, clock, log }),
     clientAuth,
     clock,
     log,
     signal,
     edgeId: "dev",
   }).catch(async (error: unknown) => {
-    throw await withFreePort(error, port);
+    throw await withFreePort(error, context);
   });
   running.edge = edge;
   const reload = new ConfigReload({
     reload: () => edge.update({ ...edgePartsOf(load()), clientAuth }),
     files: () => filesOf(loaded),
+    stamps,
     clock,
     log,
     signal,
@@ -186,7 +186,7 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
   return {
     version: readProduct().version,
     url: edge.tunnelUrl(TUNNEL),
-    token: token.reveal(),
+    token: issued.token.reveal(),
     upstream,
     sample: context.upstream === undefined,
   };
@@ -277,12 +277,15 @@ function requireUpstream(text: string): string {
   throw new TunnelError("USAGE", `--upstream: ${parsed.problem}`);
 }
 
-async function withFreePort(error: unknown, port: number): Promise<unknown> {
+async function withFreePort(
+  error: unknown,
+  { port, typed }: Pick<DevContext, "port" | "typed">,
+): Promise<unknown> {
   if (!(error instanceof TunnelError) || error.code !== "ADDRESS_IN_USE") return error;
   const free = await nextFreePort(port + 1);
   return new TunnelError(
     "ADDRESS_IN_USE",
-    `Port ${port} is in use: try "mcptun dev --port ${free}", which is free now`,
+    `Port ${port} is in use: try "${typed} --port ${free}", which is free now`,
     { cause: error },
   );
 }

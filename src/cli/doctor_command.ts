@@ -101,7 +101,11 @@ async function checkRift(io: Io, options: DoctorCommandOptions, runner: StepRunn
     const { rift } = loaded.config;
     configured = rift.tokenFile;
     return {
-      from: exposes === undefined ? options.config ?? DEFAULT_FILE : "--expose",
+      from: exposes !== undefined
+        ? "--expose"
+        : loaded.file === undefined
+        ? `No ${DEFAULT_FILE} here`
+        : loaded.shown,
       exposes: rift.exposes.map(({ tunnel, upstream, protocol, authorizationFile }, index) => ({
         tunnel,
         upstream,
@@ -140,7 +144,10 @@ async function checkRift(io: Io, options: DoctorCommandOptions, runner: StepRunn
 
 function requireOneWay(options: DoctorCommandOptions): void {
   const usage = (message: string): TunnelError => new TunnelError("USAGE", message);
-  if ((options.url === undefined) === (options.rift === undefined)) {
+  if (options.url !== undefined && options.rift !== undefined) {
+    throw usage("--url or --rift, not both: each walks a way of its own");
+  }
+  if (options.url === undefined && options.rift === undefined) {
     throw usage(
       "Say what to check: --url https://HOST/TUNNEL/mcp, as a client sees it, or --rift, on the private host",
     );

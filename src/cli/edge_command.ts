@@ -7,16 +7,17 @@ import { systemClock } from "../clock.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { type Edge, startEdge } from "../edge/edge.ts";
 import { clientAuthentication } from "../identity/client_auth.ts";
-import { riftAuthority } from "../identity/rift_authority.ts";
 import { isActiveUserToken } from "../identity/user_token_store.ts";
 import type { Logger } from "../log.ts";
+import { stampFiles } from "../runtime/file_watch.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
 import { ConfigReload } from "./config_reload.ts";
 import { edgePartsOf, filesOf, needRestart } from "./edge_setup.ts";
 import { EdgeState } from "./edge_state.ts";
 import { aborted, type Io } from "./io.ts";
-import { givenFlags, loadFor } from "./key_option.ts";
+import { configFiles, givenFlags, loadFor } from "./key_option.ts";
+import { withListenProblem } from "./listen_problem.ts";
 import { openAdmin } from "./open_admin.ts";
 import { readProduct } from "./product.ts";
 import { columns } from "./report.ts";
@@ -45,14 +46,17 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
         ["log.format", "--log-format", options.logFormat],
       ]),
     );
+  // Each file is stamped before it is read: a change during a slow start is not missed.
+  const stamps = stampFiles(configFiles(io, options.config));
   const started = load();
+  stampFiles(filesOf(started), stamps);
   let loaded = started;
   const { edge: config, log: logConfig } = loaded.config;
   const log = pinoLogger({ ...logConfig, destination: io.stderr });
   const clock = systemClock;
   const { stateDir } = config;
   // Before anything is made on disk: a configuration that serves nothing leaves nothing behind.
-  edgePartsOf(loaded);
+  const parts = edgePartsOf(loaded);
   const state = await EdgeState.open({ stateDir, clock, log });
   let edge: Edge | undefined;
   const clientAuth = clientAuthentication({
@@ -66,21 +70,24 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
   const { signal } = life;
   try {
     const running = await startEdge({
-      ...edgePartsOf(loaded),
+      ...parts,
       clientAuth,
       transport: quicTransport(),
       tls: await state.ca.serverMaterial(),
-      rifts: riftAuthority({ ca: state.ca, store: state.credentials, clock }),
+      rifts: state.authority(),
       clock,
       log,
       signal,
       edgeId: hostname(),
+    }).catch((error: unknown) => {
+      throw withListenProblem(error);
     });
     edge = running;
     state.follow(running, signal);
     const reload = new ConfigReload({
-      reload: () => {
+      reload: (reads) => {
         const changed = load();
+        reads(filesOf(changed));
         running.update({ ...edgePartsOf(changed), clientAuth });
         clientAuth.update(changed.config.auth);
         running.recheckClients();
@@ -93,6 +100,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
         loaded = changed;
       },
       files: () => filesOf(loaded),
+      stamps,
       clock,
       log,
       signal,

@@ -7,6 +7,7 @@
 import type { Clock } from "../clock.ts";
 import type { Edge } from "../edge/edge.ts";
 import { CredentialStore } from "../identity/credential_store.ts";
+import { type RiftAuthority, riftAuthority } from "../identity/rift_authority.ts";
 import { RiftsSeen } from "../identity/rifts_seen.ts";
 import { openTunnelCa, type TunnelCa } from "../identity/tunnel_ca.ts";
 import { UserTokenStore } from "../identity/user_token_store.ts";
@@ -48,6 +49,20 @@ export class EdgeState {
       userTokens: await UserTokenStore.open({ stateDir }),
       seen: await RiftsSeen.open({ stateDir, clock, log }),
     });
+  }
+
+  /** Decides about rifts. Whoever it lets in was seen, however short the visit. */
+  authority(): RiftAuthority {
+    const { clock, log } = this.#options;
+    const authority = riftAuthority({ ca: this.ca, store: this.credentials, clock, log });
+    return {
+      ...authority,
+      verify: async (certificates) => {
+        const rift = await authority.verify(certificates);
+        this.#seen.seen(rift.name, rift.serial);
+        return rift;
+      },
+    };
   }
 
   /** Tells the edge what changed, renews its certificate in time, and notes which rifts were there. */

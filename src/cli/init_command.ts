@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { parseAddress } from "../config/value.ts";
 import { TunnelError } from "../errors.ts";
 import type { Io } from "./io.ts";
+import { writeProblem } from "./write_problem.ts";
 
 /** Writes the starter file. @throws {TunnelError} `FILE_EXISTS`; `STATE_UNUSABLE` when it cannot be written. */
 export function runInit(io: Io, options: { readonly config: string }): void {
@@ -22,9 +23,8 @@ export function runInit(io: Io, options: { readonly config: string }): void {
         `${shown} exists and stays as it is: move it away first, or name another file with --config`,
       );
     }
-    throw new TunnelError("STATE_UNUSABLE", `Cannot write ${shown}: ${code ?? String(error)}`, {
-      cause: error,
-    });
+    const problem = writeProblem(error, path);
+    throw new TunnelError("STATE_UNUSABLE", `Cannot write ${shown}: ${problem}`, { cause: error });
   }
   const named = options.config === "mcptun.toml" ? "" : ` --config ${options.config}`;
   io.stdout.write(
@@ -33,8 +33,9 @@ export function runInit(io: Io, options: { readonly config: string }): void {
       `  1. read it and adapt it\n` +
       `  2. mcptun config check${named}\n` +
       `  3. on the public host:   mcptun token issue --rift laptop --tunnels example --ttl 30d --out laptop.token${named}\n` +
-      `  4. on the public host:   mcptun edge${named}\n` +
-      `  5. on the private host:  mcptun rift --token-file laptop.token --expose example=http://127.0.0.1:9090/mcp\n`,
+      `  4. on the public host:   mcptun token issue --user alice --ttl 30d${named}\n` +
+      `  5. on the public host:   mcptun edge${named}\n` +
+      `  6. on the private host:  mcptun rift --token-file laptop.token --expose example=http://127.0.0.1:9090/mcp\n`,
   );
 }
 
@@ -65,6 +66,9 @@ state_dir = "mcptun-state"
 # One table per tunnel. Clients reach this one at http://127.0.0.1:8080/example/mcp
 [[tunnel]]
 name = "example"
+# Clients need a token: mcptun token issue --user NAME. Without this line, or with "upstream", the
+# edge lets everyone through, and the private server must ask by itself.
+auth = "edge"
 # host = "example.example.com"   # instead of a path on the edge's hosts
 # origins = ["https://app.example.com"]   # browsers that may call it
 

@@ -16,6 +16,9 @@ export interface Io {
   readonly onHangup?: ((handle: () => void) => void) | undefined;
 }
 
+/** Why {@link Io.signal} is aborted when nobody reads standard output any more. */
+export const OUTPUT_CLOSED = "Nobody reads the output any more";
+
 /** Resolves when `signal` is aborted. */
 export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

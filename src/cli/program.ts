@@ -9,12 +9,13 @@
 
 import { Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 
+import { TunnelError } from "../errors.ts";
 import { runConfigCheck } from "./config_command.ts";
 import { refuseSecretArguments } from "./credential_source.ts";
 import { examples } from "./help_text.ts";
 import { runInit } from "./init_command.ts";
 import type { Io } from "./io.ts";
-import { configOption, DEFAULT_FILE, keyOption } from "./key_option.ts";
+import { configOption, DEFAULT_FILE, keyOption, stateDirOption } from "./key_option.ts";
 import { runPolicyCheck, runPolicyExplain } from "./policy_command.ts";
 import { readProduct } from "./product.ts";
 import { reportFailure } from "./report.ts";
@@ -35,19 +36,39 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
       program.outputHelp({ error: true });
       return 2;
     }
-    await program.parseAsync(helpOfInner(argv), { from: "user" });
+    await program.parseAsync(helpOfInner(argv, program), { from: "user" });
     return outcome.exitCode;
   } catch (error) {
     return reportFailure(io, error);
   }
 }
 
-/** `help token issue` as `token help issue`: the help command of the library looks one level deep. */
-function helpOfInner(argv: readonly string[]): readonly string[] {
-  const [first, outer, ...inner] = argv;
-  return first === "help" && outer !== undefined && inner.length > 0
-    ? [outer, "help", ...inner]
-    : argv;
+/**
+ * `help token issue` as `token help issue`: the help command of the library looks one level deep.
+ * And `help bogus` as `bogus`, which is refused: the library would show the help of what is above.
+ */
+function helpOfInner(argv: readonly string[], program: Command): readonly string[] {
+  const [first, ...path] = argv;
+  const [last] = path.slice(-1);
+  if (first !== "help" || last === undefined) return argv;
+  let command: CommandUnknownOpts = program as CommandUnknownOpts;
+  for (const [at, name] of path.entries()) {
+    const inner = command.commands.find((one) => one.name() === name);
+    if (inner === undefined) return name.startsWith("-") ? argv : path.slice(0, at + 1);
+    command = inner;
+  }
+  return [...path.slice(0, -1), "help", last];
+}
+
+/** An empty value comes from a variable that is not set. @throws {TunnelError} `USAGE` */
+function refuseEmptyValues(command: CommandUnknownOpts): void {
+  for (const option of command.options) {
+    if (command.getOptionValue(option.attributeName()) !== "") continue;
+    throw new TunnelError(
+      "USAGE",
+      `${option.long}: its value is empty (is it a variable that is not set?)`,
+    );
+  }
 }
 
 /** A command with those it belongs to, as it is typed. */
@@ -62,6 +83,7 @@ function makeProgram(io: Io, outcome: Outcome): Command {
     .version(readProduct().version, "-V, --version", "print the version")
     .helpOption("-h, --help", "print help")
     .helpCommand("help [command]", "print help for a command")
+    .hook("preAction", (_program, command) => refuseEmptyValues(command))
     .addHelpText("after", examples("mcptun dev", "mcptun init", "mcptun edge", "mcptun help rift"));
   program.addCommand(devCommand(io));
   program.addCommand(initCommand(io));
@@ -127,7 +149,7 @@ function edgeCommand(io: Io): Command {
     .addOption(configOption())
     .addOption(keyOption("--listen <address>", "edge.listen"))
     .addOption(keyOption("--tunnel-listen <address>", "edge.tunnel_listen"))
-    .addOption(keyOption("--state-dir <folder>", "edge.state_dir"))
+    .addOption(stateDirOption())
     .addOption(keyOption("--log-level <level>", "log.level"))
     .addOption(keyOption("--log-format <format>", "log.format"))
     .addHelpText(
@@ -177,7 +199,7 @@ function statusCommand(io: Io): Command {
   return new Command("status")
     .description("Show what the edge on this host is doing: tunnels, rifts, load, errors")
     .addOption(configOption())
-    .addOption(keyOption("--state-dir <folder>", "edge.state_dir"))
+    .addOption(stateDirOption())
     .option("--json", "print one line of JSON instead of tables")
     .option("--watch [seconds]", "look again and again (default: every 2 seconds)")
     .addHelpText(

@@ -3,7 +3,7 @@
 import { CommanderError } from "@commander-js/extra-typings";
 
 import { TunnelError } from "../errors.ts";
-import type { Io } from "./io.ts";
+import { type Io, OUTPUT_CLOSED } from "./io.ts";
 import { readProduct } from "./product.ts";
 
 /** The exit code of a bug, as `EX_SOFTWARE` of sysexits.h. */
@@ -17,6 +17,8 @@ export function reportFailure(io: Io, error: unknown): number {
   // Commander has printed its own text by now.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   if (error instanceof TunnelError) {
+    // A reader that has seen enough, such as head(1), is no failure.
+    if (error.code === "ABORTED" && io.signal.reason === OUTPUT_CLOSED) return 0;
     const lines = error.message.split("\n");
     const text = lines.length === 1
       ? lines[0]!

@@ -8,8 +8,10 @@ import { shownUrl, splitAddress } from "../config/value.ts";
 import { TunnelError } from "../errors.ts";
 import type { Credential } from "../identity/credential.ts";
 import { SERVER_NAME } from "../identity/tunnel_ca.ts";
+import { CONFIG_POLL_MS } from "../limits.ts";
 import { compileNameGlob } from "../policy/name_glob.ts";
 import { startRift } from "../rift/rift.ts";
+import { stampFiles, watchFiles } from "../runtime/file_watch.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
 import { credentialKeeper } from "./credential_keeper.ts";
@@ -59,6 +61,9 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
       : resolve(io.cwd, options.tokenFile),
     configured: config.tokenFile,
   };
+  const file = credentialFile(io, places);
+  const watched = file === undefined ? [] : [file];
+  const stamps = stampFiles(watched); // before it is read
   const credential = await readCredential(io, places);
   requireCovered(io, credential, config.exposes);
 
@@ -75,6 +80,7 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
     );
   }
   const log = pinoLogger({ ...logConfig, destination: io.stderr });
+  const keeper = credentialKeeper({ credential, file, log });
   const life = new AbortController();
   try {
     const rift = startRift({
@@ -97,7 +103,16 @@ export async function runRift(io: Io, options: RiftCommandOptions): Promise<void
       upstreamConnectTimeoutMs: config.upstreamConnectTimeoutMs,
       upstreamHeaderTimeoutMs: config.upstreamHeaderTimeoutMs,
       drainMs: config.drainMs,
-      onRenewed: credentialKeeper({ credential, file: credentialFile(io, places), log }),
+      onRenewed: keeper.keep,
+      freshCredential: keeper.fresh,
+    });
+    watchFiles({
+      paths: watched,
+      since: stamps,
+      everyMs: CONFIG_POLL_MS,
+      clock: systemClock,
+      signal: life.signal,
+      onChange: () => rift.refresh(),
     });
     const end = await Promise.race([rift.closed, aborted(io.signal)]);
     if (end === undefined) {

@@ -1,6 +1,5 @@
 /** `mcptun status`: what the edge on this host is doing, once or again and again. @module */
 
-import { resolve } from "node:path";
 import type { Writable } from "node:stream";
 
 import { type Clock, delay, systemClock } from "../clock.ts";
@@ -10,8 +9,7 @@ import { WATCH_MS } from "../limits.ts";
 import { adminSocket, askAdmin } from "./admin_client.ts";
 import { shorten, wrapped } from "./fitted_table.ts";
 import type { Io } from "./io.ts";
-import { loadFor } from "./key_option.ts";
-import { warn } from "./report.ts";
+import { stateDirOf } from "./key_option.ts";
 import { readStatusAnswer } from "./status_answer.ts";
 import { statusLines, type View } from "./status_view.ts";
 
@@ -27,7 +25,8 @@ export interface StatusCommandOptions {
 /** Prints the status; with `watch` until `io.signal`. @throws {TunnelError} `NO_EDGE` when none answers. */
 export async function runStatus(io: Io, options: StatusCommandOptions): Promise<void> {
   const everyMs = options.watch === undefined ? undefined : watchMs(options.watch);
-  const stateDir = stateDirOf(io, options);
+  // The running edge can be asked while its file is being mended.
+  const stateDir = stateDirOf(io, options, "ask the running edge");
   const question: StatusQuestion = {
     io,
     stateDir,
@@ -150,19 +149,6 @@ function isTerminal(
   };
   return facts.isTTY === true && typeof facts.columns === "number" && facts.columns > 0 &&
     typeof facts.rows === "number";
-}
-
-/** A named folder needs no file: the running edge can be asked while its file is being mended. */
-function stateDirOf(io: Io, options: StatusCommandOptions): string {
-  if (options.stateDir !== undefined) return resolve(io.cwd, options.stateDir);
-  try {
-    return loadFor(io, options.config, []).config.edge.stateDir;
-  } catch (error) {
-    if (error instanceof TunnelError && error.code === "CONFIG_INVALID") {
-      warn(io, "to ask the running edge without its configuration, give --state-dir");
-    }
-    throw error;
-  }
 }
 
 /** Seconds, or a duration with its unit. @throws {TunnelError} `USAGE` */

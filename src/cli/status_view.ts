@@ -48,7 +48,7 @@ export function statusLines(status: StatusAnswer, view: View): string[] {
 }
 
 /** Bold and dim, or nothing, as the view says. */
-export function stylesOf({ style }: Pick<View, "style">): {
+function stylesOf({ style }: Pick<View, "style">): {
   readonly bold: (text: string) => string;
   readonly dim: (text: string) => string;
 } {

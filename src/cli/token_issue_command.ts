@@ -10,13 +10,13 @@ import { UserTokenStore } from "../identity/user_token_store.ts";
 import { compileNameGlob } from "../policy/name_glob.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import type { Io } from "./io.ts";
-import { loadFor } from "./key_option.ts";
+import { loadFor, loadOrHint, stateDirFlag, stateDirOf, type StatePlace } from "./key_option.ts";
 import { columns, timeOf, warn } from "./report.ts";
 import { type TokenOutputOptions, withTokenOutput } from "./token_output.ts";
 import { dialedAddress, shownName, ttlOf } from "./token_values.ts";
 
 /** What `token issue` is told. */
-export interface TokenIssueOptions extends TokenOutputOptions {
+export interface TokenIssueOptions extends TokenOutputOptions, StatePlace {
   /** Either this or `user`. */
   readonly rift?: string | undefined;
   readonly user?: string | undefined;
@@ -25,7 +25,6 @@ export interface TokenIssueOptions extends TokenOutputOptions {
   /** With `user` only. */
   readonly groups?: readonly string[] | undefined;
   readonly ttl?: string | undefined;
-  readonly config?: string | undefined;
 }
 
 /** Prints the secret on stdout, or writes it to `--out`; facts go to stderr. @throws {TunnelError} */
@@ -45,6 +44,7 @@ export async function runTokenIssue(io: Io, options: TokenIssueOptions): Promise
     const ttlMs = ttl === undefined ? undefined : ttlOf(ttl);
     await issueForUser(io, options, { user, groups: [...new Set(groups)], ttlMs });
   } else {
+    if (rift !== undefined) throw usage("--rift or --user, not both: one token is for one of them");
     throw usage(
       "Say who it is for: --rift NAME for a rift, or --user NAME for who uses an MCP client",
     );
@@ -62,7 +62,7 @@ async function issueForRift(
   options: TokenIssueOptions,
   { name, tunnels, ttlMs }: RiftWish,
 ): Promise<void> {
-  const { config, file } = loadFor(io, options.config, []);
+  const { config, file } = loadFor(io, options.config, stateDirFlag(options));
   const address = dialedAddress(config);
   const matches = tunnels.map((glob) => [glob, compileNameGlob([glob])] as const);
   const clock = systemClock;
@@ -125,8 +125,10 @@ async function issueForUser(
   options: TokenIssueOptions,
   { user, groups, ttlMs }: UserWish,
 ): Promise<void> {
-  const { config, file } = loadFor(io, options.config, []);
-  const { stateDir } = config.edge;
+  // A named folder needs no configuration, which then only gives a warning.
+  const wish = "issue";
+  const loaded = options.stateDir === undefined ? loadOrHint(io, options.config, wish) : undefined;
+  const stateDir = loaded?.config.edge.stateDir ?? stateDirOf(io, options, wish);
   const record = await withTokenOutput(io, options, async (output) => {
     const store = await UserTokenStore.open({ stateDir });
     const issued = await issueUserToken({ store, user, groups, ttlMs, clock: systemClock });
@@ -149,7 +151,8 @@ async function issueForUser(
       ...(options.out === undefined ? [] : [["written to", options.out]]),
     ]));
   }
-  if (!config.tunnels.some(({ auth }) => auth === "edge")) {
+  if (loaded !== undefined && !loaded.config.tunnels.some(({ auth }) => auth === "edge")) {
+    const { file } = loaded;
     const where = file === undefined ? "there is no mcptun.toml here" : `in ${file}`;
     warn(io, `no declared tunnel has auth = "edge", so none asks for this token (${where})`);
   }

@@ -13,16 +13,15 @@ import {
 import { type Logger, silentLogger } from "../log.ts";
 import { connectedRifts } from "./connected_rifts.ts";
 import type { Io } from "./io.ts";
-import { loadFor } from "./key_option.ts";
+import { stateDirOf, type StatePlace } from "./key_option.ts";
 import { columns, timeOf, warn } from "./report.ts";
 import { distanceOf, shownName } from "./token_values.ts";
 
 /** What `token list` is told. */
-export interface TokenListOptions {
+export interface TokenListOptions extends StatePlace {
   /** Also those that are revoked or have ended. */
   readonly all?: true | undefined;
   readonly json?: true | undefined;
-  readonly config?: string | undefined;
 }
 
 /** `rotated` and `renewed`: still good, but there is another in its place. */
@@ -51,11 +50,11 @@ interface UserRow {
 
 /** Prints two tables, or one line of JSON. @throws {TunnelError} `STATE_UNUSABLE`, `CONFIG_INVALID` */
 export async function runTokenList(io: Io, options: TokenListOptions): Promise<void> {
-  const { edge } = loadFor(io, options.config, []).config;
+  const stateDir = stateDirOf(io, options, "list");
   const nowMs = systemClock.wallNow();
-  const listed = existsSync(edge.stateDir)
-    ? await readRows(io, edge.stateDir, nowMs)
-    : nothingIn(io, edge.stateDir);
+  const listed = existsSync(stateDir)
+    ? await readRows(io, stateDir, nowMs)
+    : nothingIn(io, stateDir);
   const shown = (row: { readonly state: State }): boolean =>
     options.all === true || (row.state !== "revoked" && row.state !== "ended");
   const rifts = listed.rifts.filter(shown);
@@ -90,7 +89,12 @@ interface Rows {
 
 /** Looking must not make the directory. */
 function nothingIn(io: Io, stateDir: string): Rows {
-  warn(io, `there is no state directory ${JSON.stringify(stateDir)} (is it another --config?)`);
+  warn(
+    io,
+    `there is no state directory ${
+      JSON.stringify(stateDir)
+    } (is it another --config or --state-dir?)`,
+  );
   return { rifts: [], users: [] };
 }
 

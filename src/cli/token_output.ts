@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import { TunnelError } from "../errors.ts";
 import type { Secret } from "../runtime/secret.ts";
 import type { Io } from "./io.ts";
+import { writeProblem } from "./write_problem.ts";
 
 /** What decides where the secret goes. */
 export interface TokenOutputOptions {
@@ -70,7 +71,7 @@ function reserve(io: Io, shown: string): Reservation {
             "another file with --out",
         );
       }
-      throw cannotWrite(JSON.stringify(shown), error);
+      throw cannotWrite(JSON.stringify(shown), writeProblem(error, path));
     }
   };
   // Kept open: the name could lead to another file by the time the secret is there.
@@ -103,12 +104,10 @@ async function writeOut(io: Io, text: string): Promise<void> {
       io.stdout.write(text, (error) => error ? reject(error) : resolve());
     });
   } catch (error) {
-    throw cannotWrite("standard output", error);
+    throw cannotWrite("standard output", writeProblem(error, ""));
   }
 }
 
-function cannotWrite(place: string, error: unknown): TunnelError {
-  const reason = (error as NodeJS.ErrnoException).code ?? String(error);
-  const text = `Cannot write ${place}: ${reason} (make room or name another place)`;
-  return new TunnelError("STATE_UNUSABLE", text, { cause: error });
+function cannotWrite(place: string, problem: string): TunnelError {
+  return new TunnelError("STATE_UNUSABLE", `Cannot write ${place}: ${problem}`);
 }

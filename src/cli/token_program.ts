@@ -6,7 +6,7 @@ import { TunnelError } from "../errors.ts";
 import { quotedName } from "../identity/user_name.ts";
 import { examples } from "./help_text.ts";
 import type { Io } from "./io.ts";
-import { configOption } from "./key_option.ts";
+import { configOption, stateDirOption } from "./key_option.ts";
 
 /** `mcptun token` with its commands. */
 export function tokenCommand(io: Io): Command {
@@ -41,6 +41,7 @@ function issueCommand(io: Io): Command {
     .option("--ttl <duration>", "lifetime, such as 12h or 30d; a user's token may have none")
     .option("--out <file>", "write it to a new file, mode 0600, instead of printing it")
     .addOption(configOption())
+    .addOption(stateDirOption())
     .option("--json", "print one line of JSON instead of text")
     .addHelpText(
       "after",
@@ -60,6 +61,7 @@ function listCommand(io: Io): Command {
     .description("Show credentials and tokens: whose, until when, in use or not; never a secret")
     .option("--all", "also those that are revoked or have ended")
     .addOption(configOption())
+    .addOption(stateDirOption())
     .option("--json", "print one line of JSON instead of text")
     .addHelpText("after", examples("mcptun token list", "mcptun token list --all --json"))
     .action(async (options) =>
@@ -74,6 +76,7 @@ function revokeCommand(io: Io): Command {
     .option("--user <name>", "name of a user, instead of a rift")
     .option("--id <id>", 'only this token of the user, as "token list" shows it')
     .addOption(configOption())
+    .addOption(stateDirOption())
     .option("--json", "print one line of JSON instead of text")
     .addHelpText(
       "after",
@@ -96,6 +99,7 @@ function rotateCommand(io: Io): Command {
     .option("--overlap <duration>", "how long the one in use still works", "24h")
     .option("--out <file>", "write it to a new file, mode 0600, instead of printing it")
     .addOption(configOption())
+    .addOption(stateDirOption())
     .option("--json", "print one line of JSON instead of text")
     .addHelpText(
       "after",

@@ -7,18 +7,17 @@ import { CredentialStore } from "../identity/credential_store.ts";
 import { quotedName } from "../identity/user_name.ts";
 import { UserTokenStore } from "../identity/user_token_store.ts";
 import type { Io } from "./io.ts";
-import { loadFor } from "./key_option.ts";
+import { stateDirOf, type StatePlace } from "./key_option.ts";
 import { nearestHint } from "./token_values.ts";
 
 /** What `token revoke` is told. */
-export interface TokenRevokeOptions {
+export interface TokenRevokeOptions extends StatePlace {
   /** Name of a rift; either this or `user`. */
   readonly rift?: string | undefined;
   readonly user?: string | undefined;
   /** One token of the user. */
   readonly id?: string | undefined;
   readonly json?: true | undefined;
-  readonly config?: string | undefined;
 }
 
 /** What was done, as `--json` prints it. */
@@ -33,16 +32,20 @@ interface Revocation {
 export async function runTokenRevoke(io: Io, options: TokenRevokeOptions): Promise<void> {
   const { rift, user, id } = options;
   if ((rift === undefined) === (user === undefined)) {
-    throw usage("Say whose: the NAME of a rift, or --user NAME (one of them)");
+    throw usage(
+      rift === undefined
+        ? "Say whose: the NAME of a rift, or --user NAME"
+        : "The NAME of a rift or --user NAME, not both",
+    );
   }
   if (id !== undefined && user === undefined) {
     throw usage("--id is for tokens of users: it goes with --user");
   }
-  const { stateDir } = loadFor(io, options.config, []).config.edge;
+  const stateDir = stateDirOf(io, options, "revoke");
   if (!existsSync(stateDir)) {
     throw usage(
       `Cannot revoke: there is no state directory ${JSON.stringify(stateDir)}, ` +
-        "so nothing was issued (is it another --config?)",
+        "so nothing was issued (is it another --config or --state-dir?)",
     );
   }
   const done = user === undefined

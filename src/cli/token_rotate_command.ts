@@ -5,24 +5,23 @@ import { existsSync } from "node:fs";
 import { systemClock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
 import { encodeCredential, rotateRiftCredential } from "../identity/credential.ts";
-import { type CredentialRecord, CredentialStore } from "../identity/credential_store.ts";
+import { CredentialStore } from "../identity/credential_store.ts";
 import { openTunnelCa } from "../identity/tunnel_ca.ts";
 import { quotedName } from "../identity/user_name.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import type { Io } from "./io.ts";
-import { loadFor } from "./key_option.ts";
+import { loadFor, stateDirFlag, type StatePlace } from "./key_option.ts";
 import { columns, timeOf } from "./report.ts";
 import { type TokenOutputOptions, withTokenOutput } from "./token_output.ts";
 import { dialedAddress, distanceOf, durationOf, nearestHint, ttlOf } from "./token_values.ts";
 
 /** What `token rotate` is told. */
-export interface TokenRotateOptions extends TokenOutputOptions {
+export interface TokenRotateOptions extends TokenOutputOptions, StatePlace {
   readonly rift: string;
   /** Absent: as long as the one in use was made for. */
   readonly ttl?: string | undefined;
   /** How long the one in use still works. */
   readonly overlap: string;
-  readonly config?: string | undefined;
 }
 
 /** Prints the new credential on stdout, or writes it to `--out`; facts go to stderr. @throws {TunnelError} */
@@ -30,13 +29,13 @@ export async function runTokenRotate(io: Io, options: TokenRotateOptions): Promi
   const { rift: name, ttl } = options;
   const overlapMs = durationOf("--overlap", options.overlap, 0);
   const wish = ttl === undefined ? {} : { ttlMs: ttlOf(ttl) };
-  const { config } = loadFor(io, options.config, []);
+  const { config } = loadFor(io, options.config, stateDirFlag(options));
   const address = dialedAddress(config);
   const { stateDir } = config.edge;
   const clock = systemClock;
   const level = config.log.level === "debug" ? "debug" : "warn";
   const log = pinoLogger({ ...config.log, level, destination: io.stderr });
-  await requireRotatable(stateDir, name, clock.wallNow());
+  await requireKnown(stateDir, name);
   const done = await withTokenOutput(io, options, async (output) => {
     const ca = await openTunnelCa({ stateDir, clock, log });
     const store = await CredentialStore.open({ stateDir });
@@ -50,9 +49,8 @@ export async function runTokenRotate(io: Io, options: TokenRotateOptions): Promi
       ...wish,
     });
     const { serial, tunnels, expiresAtMs } = fresh;
-    const before = (await store.list()).filter((record) =>
-      record.name === name && record.serial !== serial && isActive(record, clock.wallNow())
-    );
+    const before = (await store.active(name, clock.wallNow()))
+      .filter((record) => record.serial !== serial);
     const previousEndsMs = Math.max(clock.wallNow(), ...before.map((old) => old.expiresAtMs));
     try {
       await output.give(encodeCredential(fresh), {
@@ -88,30 +86,29 @@ export async function runTokenRotate(io: Io, options: TokenRotateOptions): Promi
     ["dials", `${fresh.address} (UDP)`],
     ...(options.out === undefined ? [] : [["written to", options.out]]),
   ]));
+  io.stderr.write(
+    previousEndsMs <= nowMs
+      ? "Next: the rift ends now. On its host, put the new one in place of the old one, and start it again.\n"
+      : "Next: on the rift's host, put the new one into the rift's token file, over the old one. A\n" +
+        "running rift takes it from there within seconds. One that got its credential another way\n" +
+        "(MCPTUN_TOKEN, standard input) has to be restarted with it before the old one ends.\n",
+  );
 }
 
-/** @throws {TunnelError} `USAGE` when no credential of this name is in use. */
-async function requireRotatable(stateDir: string, name: string, nowMs: number): Promise<void> {
+/** Whether it is still good, the store decides. @throws {TunnelError} `USAGE` for an unknown name. */
+async function requireKnown(stateDir: string, name: string): Promise<void> {
   if (!existsSync(stateDir)) {
     throw new TunnelError(
       "USAGE",
       `Cannot rotate: there is no state directory ${JSON.stringify(stateDir)}, ` +
-        "so nothing was issued (is it another --config?)",
+        "so nothing was issued (is it another --config or --state-dir?)",
     );
   }
-  const records = await (await CredentialStore.open({ stateDir })).list();
-  const own = records.filter((record) => record.name === name);
-  if (own.some((record) => isActive(record, nowMs))) return;
+  const names = (await (await CredentialStore.open({ stateDir })).list()).map((one) => one.name);
+  if (names.includes(name)) return;
   throw new TunnelError(
     "USAGE",
-    own.length === 0
-      ? `Cannot rotate ${quotedName(name)}: no rift's credential has this name ` +
-        nearestHint(name, records.map((record) => record.name))
-      : `Cannot rotate ${quotedName(name)}: its credential is revoked or has ended ` +
-        '(make a new one with "mcptun token issue")',
+    `Cannot rotate ${quotedName(name)}: no rift's credential has this name ` +
+      nearestHint(name, names),
   );
-}
-
-function isActive(record: CredentialRecord, nowMs: number): boolean {
-  return !record.revoked && record.expiresAtMs > nowMs;
 }

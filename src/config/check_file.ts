@@ -114,6 +114,10 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
   const name = showKey(path);
   const key = describeKeys().find((key) => key.path === name);
   const isElement = key !== undefined && typeof path.at(-1) === "number";
+  const choices = isElement && issue.type === "picklist" ? choicesOf(issue) : [];
+  if (choices.length > 0) {
+    return { path, text: `${received(issue)} is not accepted (accepted: ${choices.join(", ")})` };
+  }
   const form = isElement
     ? "string"
     : key?.form ?? (isList(name) ? `list of tables, [[${name}]]` : `table, [${name}]`);
@@ -123,6 +127,11 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
   }
   const article = /^["t]?true|^"/.test(form) ? "" : /^[aeiou]/.test(form) ? "an " : "a ";
   return { path, text: `${received(issue)} is not ${article}${form}` };
+}
+
+/** What a list may hold; the library has it as `("a" | "b")`. */
+function choicesOf({ expected }: v.BaseIssue<unknown>): string[] {
+  return [...(expected ?? "").matchAll(/"([^"]+)"/g)].map(([, choice]) => choice!);
 }
 
 function received(issue: v.BaseIssue<unknown>): string {

@@ -57,7 +57,7 @@ const URI_PATTERNS = patterns("uri", "URI patterns");
 const SECOND = 1_000;
 const DAY = 86_400 * SECOND;
 /** Signatures with public keys only: a shared secret would let every edge forge tokens (RFC 8725, 3.1). */
-export const JWT_ALGORITHMS = [
+const JWT_ALGORITHMS = [
   "RS256",
   "RS384",
   "RS512",

@@ -91,6 +91,8 @@ async function contact(
 ): Promise<EdgeReply | { readonly error: TunnelError }> {
   const { transport, credential, clock, signal, host, port } = context;
   let connection: Connection;
+  const patience = new AbortController();
+  const timer = clock.setTimer(context.timeoutMs, () => patience.abort());
   try {
     connection = await transport.connect({
       host,
@@ -99,11 +101,14 @@ async function contact(
       tls: credential.material,
       clock,
       log: silentLogger,
-      signal,
+      signal: AbortSignal.any([signal, patience.signal]),
     });
   } catch (error) {
-    if (error instanceof TunnelError) return { error };
-    throw error;
+    if (!(error instanceof TunnelError)) throw error;
+    if (!patience.signal.aborted) return { error };
+    return { error: new TunnelError("HANDSHAKE_TIMEOUT", "No answer in time", { cause: error }) };
+  } finally {
+    timer.cancel();
   }
   const reply = await askEdge({
     connection,

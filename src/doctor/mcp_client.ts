@@ -20,7 +20,7 @@ import type { RpcError } from "./mcp_message.ts";
 /** The revision without sessions. */
 export const MODERN_VERSION = "2026-07-28";
 /** The last revision with `initialize` and sessions. */
-export const LEGACY_VERSION = "2025-11-25";
+const LEGACY_VERSION = "2025-11-25";
 
 /** What one question to a server came to. */
 export type Reading =

@@ -256,7 +256,7 @@ function dayOf(wallMs: number): string {
 }
 
 /** Opens a connection and closes it. */
-export function tryTcp(
+function tryTcp(
   address: string,
   port: number,
   { clock, signal, timeoutMs }: NetworkContext,

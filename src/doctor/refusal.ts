@@ -38,7 +38,7 @@ export function refusalFinding(reading: Exclude<Reading, { kind: "result" }>): F
 }
 
 /** The finding for an error code of mcptun. */
-export function codeFinding(code: string, head: string, message: string): Finding {
+function codeFinding(code: string, head: string, message: string): Finding {
   return fail(`${head}: ${plain(message)}`, hintOfCode(code));
 }
 

@@ -164,10 +164,10 @@ function judgeCredential(
     );
   }
   if (expiresAtMs - nowMs < DOCTOR_CREDENTIAL_NOTE_MS) {
-    const hours = Math.max(0, Math.floor((expiresAtMs - nowMs) / HOUR_MS));
     return note(
-      [...facts, `It ends in ${hours < 48 ? `${hours} hours` : `${Math.floor(hours / 24)} days`}`],
-      `on the edge: mcptun token issue --rift ${plain(name)}, then restart the rift with it`,
+      [...facts, `It ends in ${spanOf(expiresAtMs - nowMs)}`],
+      "a connected rift renews it by itself; else, on the edge: " +
+        `mcptun token rotate ${plain(name)}, and put the new one into the rift's token file`,
     );
   }
   return warnings.length === 0 ? ok(...facts) : note(facts);
@@ -181,6 +181,12 @@ async function orExpected(work: () => Finding | Promise<Finding>, hint: string):
     if (error instanceof TunnelError) return fail(error.message.split("\n"), hint);
     throw error;
   }
+}
+
+function spanOf(ms: number): string {
+  const hours = Math.max(0, ms) / HOUR_MS;
+  if (hours < 2) return `${Math.floor(hours * 60)} minutes`;
+  return hours < 48 ? `${Math.floor(hours)} hours` : `${Math.floor(hours / 24)} days`;
 }
 
 const HOUR_MS = 3_600_000;

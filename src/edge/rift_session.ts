@@ -76,6 +76,7 @@ export class RiftSession implements RiftLink, StreamHandler {
   #checkedAtMs: number;
   #rechecking = false;
   #recheckAgain = false;
+  #toldEndMs: number | undefined;
   /** The last recheck could not tell. */
   #uncertain = false;
   #timer: Timer;
@@ -262,6 +263,7 @@ export class RiftSession implements RiftLink, StreamHandler {
       case "claimed":
       case "renewed":
       case "renew_refused":
+      case "ending":
         throw new TunnelError("PROTOCOL_ERROR", `Cannot take ${message.type} from a rift`);
     }
   }
@@ -458,8 +460,17 @@ export class RiftSession implements RiftLink, StreamHandler {
       return;
     }
     this.#verified = now;
+    this.#tellEnd(now);
     this.#judgeAgain(this.#context.tunnels);
     this.#watch();
+  }
+
+  /** A credential that was rotated ends early and is not renewed, which its rift cannot know. */
+  #tellEnd({ expiresAtMs, renewableAtMs }: VerifiedRift): void {
+    const endsMs = Math.trunc(expiresAtMs);
+    if (renewableAtMs !== Infinity || endsMs === this.#toldEndMs) return;
+    this.#toldEndMs = endsMs;
+    this.#send({ type: "ending", endsMs, reason: "The credential was rotated" });
   }
 
   /** The edge's own state cannot be read: that is no reason to cut a rift off. It looks again soon. */

@@ -12,24 +12,10 @@ import { type CertificateIdentity, CertificateReader } from "./client_certificat
 import { type IssuerSettings, JwtCheck } from "./jwt_check.ts";
 import type { Fetch } from "./jwt_fetch.ts";
 import { proxyIdentity } from "./proxy_identity.ts";
-
-/** Who a good user token belongs to. */
-export interface KnownUser {
-  /** Of the token. */
-  readonly id: string;
-  readonly user: string;
-  readonly groups: readonly string[];
-  /** Wall clock, ms; `Infinity` when it does not end. */
-  readonly validUntilMs: number;
-}
+import type { UserTokenSnapshot } from "./user_token_store.ts";
 
 /** Where user tokens are looked up. */
-export interface UserTokenLookup {
-  /** @returns `undefined` unless the token is known, not revoked and not ended. */
-  check(token: string, nowMs: number): KnownUser | undefined;
-  /** Is there a token with this id that is neither revoked nor ended? */
-  isActive(id: string, nowMs: number): boolean;
-}
+export type UserTokenLookup = Pick<UserTokenSnapshot, "check" | "isActive">;
 
 /** `[auth]`, as far as this folder uses it. */
 export interface AuthSettings {

@@ -28,7 +28,8 @@ import {
   readCertificate,
   type TlsMaterial,
 } from "./certificate.ts";
-import { type CredentialStore, lifetimeOf } from "./credential_store.ts";
+import { type CredentialStore, lifetimeOf, noActiveCredential } from "./credential_store.ts";
+import { isObject } from "./json_object.ts";
 import { derOfPem, type PemLabel, pemOfDer } from "./pem.ts";
 import { isRiftName } from "./rift_name.ts";
 import { MAX_CREDENTIAL_TTL_MS, type TunnelCa } from "./tunnel_ca.ts";
@@ -172,11 +173,7 @@ export async function rotateRiftCredential(options: RotateOptions): Promise<Cred
   const { ca, store, name, overlapMs, address, clock } = options;
   const issuedAtMs = Math.trunc(clock.wallNow());
   const [current] = await store.active(name, issuedAtMs);
-  requireUsage(
-    current !== undefined,
-    `Cannot rotate the credential of ${JSON.stringify(name.slice(0, 80))}: ` +
-      'no active one has that name (make one with "mcptun token issue")',
-  );
+  if (current === undefined) throw noActiveCredential(name);
   requireUsage(
     overlapMs >= 0 && overlapMs <= MAX_CREDENTIAL_TTL_MS,
     "Cannot rotate a credential with this overlap: it must be 0 to 3650 days",
@@ -239,8 +236,8 @@ function parseObject(body: string): Record<string, unknown> {
   } catch {
     throw damaged(); // the parser's message would quote the secret
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw damaged();
-  return value as Record<string, unknown>; // JSON objects have string keys
+  if (!isObject(value)) throw damaged();
+  return value;
 }
 
 function readTunnels(value: unknown): readonly string[] {

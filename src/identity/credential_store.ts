@@ -11,18 +11,14 @@ import { join } from "node:path";
 
 import type { Clock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
-import { STATE_POLL_MS } from "../limits.ts";
+import { MAX_ACTIVE_CREDENTIALS, STATE_POLL_MS } from "../limits.ts";
 import { compileNameGlob } from "../policy/name_glob.ts";
 import { fileStamp, watchFiles } from "../runtime/file_watch.ts";
 import { readCertificate } from "./certificate.ts";
+import { isObject } from "./json_object.ts";
 import { isRiftName } from "./rift_name.ts";
-import {
-  corruptStateFile,
-  prepareStateDir,
-  readStateFile,
-  replaceStateFile,
-  withStateLock,
-} from "./state_dir.ts";
+import { corruptStateFile, prepareStateDir, readStateFile, replaceStateFile } from "./state_dir.ts";
+import { withStateLock } from "./state_lock.ts";
 
 /** What is stored of one credential. */
 export interface CredentialRecord {
@@ -40,6 +36,8 @@ export interface CredentialRecord {
   readonly renews?: string;
   /** Another was made in its place: it ends early and is not renewed. */
   readonly rotated?: boolean;
+  /** With `renews`: a rift has it, which was seen in a handshake or on a connection. */
+  readonly used?: boolean;
 }
 
 /** A rift whose certificate is known and good. */
@@ -134,21 +132,37 @@ export class CredentialStore {
 
   /**
    * Adds a record that renews the one with serial number `renews`, which stays good until its own
-   * end. An earlier renewal of the same one, which was not put to use then, is dropped: so a
-   * credential adds one record at most, however often it asks.
+   * end. An earlier renewal of the same one goes when no rift was ever seen with it: its answer was
+   * lost. One that is in use stays: the new one may be for somebody who copied the credential.
    *
-   * @throws {TunnelError} `REFUSED` as {@link renewable}; `STATE_UNUSABLE`.
+   * @returns `"again"` when another renewal of the same one is in use.
+   * @throws {TunnelError} `REFUSED` as {@link renewable}, or when a name would have more than
+   *   `MAX_ACTIVE_CREDENTIALS`; `STATE_UNUSABLE`.
    */
-  async addRenewed(record: CredentialRecord & { readonly renews: string }): Promise<void> {
+  async addRenewed(
+    record: CredentialRecord & { readonly renews: string },
+  ): Promise<"first" | "again"> {
     if (!isRecord(record)) {
       throw new TypeError("Cannot renew the credential: its record is not valid");
     }
+    let outcome: "first" | "again" = "first";
     await this.#change((records) => {
       // Again, under the lock: a command may have revoked it meanwhile.
       const renewed = records.find(({ serial }) => serial === record.renews);
       requireRenewable(renewed, record.issuedAtMs);
-      return withSuccessor(records.filter(({ renews }) => renews !== record.renews), record);
+      const kept = records.filter(({ renews, used }) => renews !== record.renews || used === true);
+      if (kept.some(({ renews }) => renews === record.renews)) outcome = "again";
+      const active = kept.filter((known) =>
+        known.name === record.name && isActive(known, record.issuedAtMs)
+      );
+      if (active.length >= MAX_ACTIVE_CREDENTIALS) {
+        throw refused(
+          "This credential was renewed too often: several rifts use it, or copies of it",
+        );
+      }
+      return withSuccessor(kept, record);
     });
+    return outcome;
   }
 
   /** The active records of a name, newest first. */
@@ -210,19 +224,21 @@ export class CredentialStore {
     const facts = leaf === undefined ? undefined : readCertificate(leaf);
     if (facts === undefined) throw refused("The certificate cannot be read");
     const record = (await this.#currentForPeer()).bySerial.get(facts.serial);
-    const rift = verifiedOf(requireGood(record, facts.notAfterMs, nowMs), facts.notAfterMs);
+    const good = requireGood(record, facts.notAfterMs, nowMs);
+    const rift = verifiedOf(good, facts.notAfterMs);
     if (nowMs < facts.notBeforeMs) {
       throw refused("This credential is not valid yet: check the clocks");
     }
     if (facts.commonName !== rift.name) {
       throw refused("This credential does not carry the name it was issued for");
     }
+    await this.#noteUse(good);
     return rift;
   }
 
   /**
-   * What holds now for a credential that {@link verify} has accepted. It never ends later than it
-   * did then: that was its certificate's end, or an earlier one.
+   * What holds now for a credential with which a rift is connected, since {@link verify} or a
+   * renewal. It never ends later than it did then: that was its certificate's end, or an earlier one.
    *
    * @throws {TunnelError} `REFUSED`, as `verify`.
    */
@@ -231,7 +247,9 @@ export class CredentialStore {
     nowMs: number,
   ): Promise<VerifiedRift> {
     const record = (await this.#currentForPeer()).bySerial.get(serial);
-    return verifiedOf(requireGood(record, expiresAtMs, nowMs), expiresAtMs);
+    const good = requireGood(record, expiresAtMs, nowMs);
+    await this.#noteUse(good);
+    return verifiedOf(good, expiresAtMs);
   }
 
   /**
@@ -242,6 +260,18 @@ export class CredentialStore {
    */
   async renewable(serial: string, nowMs: number): Promise<CredentialRecord> {
     return requireRenewable((await this.#currentForPeer()).bySerial.get(serial), nowMs);
+  }
+
+  /** From now on, a renewal of the one before it leaves it alone. Once for each renewed credential. */
+  async #noteUse({ serial, renews, used }: CredentialRecord): Promise<void> {
+    if (renews === undefined || used === true) return;
+    try {
+      await this.#change((records) =>
+        records.map((known) => known.serial === serial ? { ...known, used: true } : known)
+      );
+    } catch {
+      // It cannot be written now; the rift is good all the same, and the next look tries again.
+    }
   }
 
   async #currentForPeer(): Promise<Snapshot> {
@@ -315,7 +345,8 @@ function renewableAtMs(record: CredentialRecord): number {
   return record.rotated === true ? Infinity : record.expiresAtMs - lifetimeOf(record) / 2;
 }
 
-function verifiedOf(record: CredentialRecord, notAfterMs: number): VerifiedRift {
+/** A credential as the edge knows it, with the end that its certificate allows. */
+export function verifiedOf(record: CredentialRecord, notAfterMs: number): VerifiedRift {
   return {
     name: record.name,
     serial: record.serial,
@@ -358,10 +389,15 @@ function requireActiveName(
   nowMs: number,
 ): void {
   if (records.some((record) => record.name === name && isActive(record, nowMs))) return;
-  throw new TunnelError(
+  throw noActiveCredential(name);
+}
+
+/** That there is nothing to rotate. */
+export function noActiveCredential(name: string): TunnelError {
+  return new TunnelError(
     "USAGE",
-    `Cannot rotate the credential of "${name}": no active one has that name ` +
-      '(make one with "mcptun token issue")',
+    `Cannot rotate ${JSON.stringify(name.slice(0, 80))}: its credential is revoked or has ended ` +
+      '(make a new one with "mcptun token issue")',
   );
 }
 
@@ -417,7 +453,7 @@ function parseRecords(path: string, text: string): CredentialRecord[] {
 function isRecord(value: unknown): value is CredentialRecord {
   if (!isObject(value)) return false;
   const { name, serial, tunnels, issuedAtMs, expiresAtMs, revoked } = value;
-  const { lifetimeMs, renews, rotated } = value;
+  const { lifetimeMs, renews, rotated, used } = value;
   return typeof name === "string" && isRiftName(name) &&
     isSerial(serial) &&
     Array.isArray(tunnels) && tunnels.every((glob) => typeof glob === "string") &&
@@ -426,7 +462,8 @@ function isRecord(value: unknown): value is CredentialRecord {
     typeof revoked === "boolean" &&
     (lifetimeMs === undefined || Number.isSafeInteger(lifetimeMs) && Number(lifetimeMs) > 0) &&
     (renews === undefined || isSerial(renews)) &&
-    (rotated === undefined || typeof rotated === "boolean");
+    (rotated === undefined || typeof rotated === "boolean") &&
+    (used === undefined || typeof used === "boolean");
 }
 
 function isSerial(value: unknown): boolean {
@@ -440,8 +477,4 @@ function areGlobs(patterns: readonly string[]): boolean {
   } catch {
     return false; // it throws for malformed patterns only
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

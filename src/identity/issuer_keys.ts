@@ -17,6 +17,7 @@ import {
   MAX_ISSUER_KEYS,
 } from "../limits.ts";
 import type { Logger } from "../log.ts";
+import { isObject } from "./json_object.ts";
 import { type Fetch, type FetchContext, fetchJson, shownUrl } from "./jwt_fetch.ts";
 import { loadJose } from "./jwt_library.ts";
 
@@ -178,8 +179,4 @@ async function keySetOf(value: unknown, url: string): Promise<KeySet> {
   // Only what is public: a shared secret in a public place must not become a key.
   const usable = keys.filter(({ kty }) => typeof kty === "string" && kty !== "oct");
   return { find: createLocalJWKSet({ keys: usable } as unknown as JSONWebKeySet) }; // checked above
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

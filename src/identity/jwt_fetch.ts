@@ -20,7 +20,7 @@ export interface FetchContext {
 }
 
 /** A document that could not be had. The message is for the log: no query, no content. */
-export class DocumentError extends Error {
+class DocumentError extends Error {
   override readonly name = "DocumentError";
 }
 

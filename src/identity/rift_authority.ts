@@ -2,8 +2,15 @@
 
 import type { Clock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
+import type { Logger } from "../log.ts";
 import { isP256PublicKey } from "./certificate.ts";
-import { type CredentialStore, lifetimeOf, type VerifiedRift } from "./credential_store.ts";
+import {
+  type CredentialRecord,
+  type CredentialStore,
+  lifetimeOf,
+  verifiedOf,
+  type VerifiedRift,
+} from "./credential_store.ts";
 import { derOfPem } from "./pem.ts";
 import type { TunnelCa } from "./tunnel_ca.ts";
 
@@ -33,6 +40,8 @@ export interface RiftAuthorityOptions {
   readonly ca: TunnelCa;
   readonly store: CredentialStore;
   readonly clock: Clock;
+  /** Told of a credential that was renewed twice. */
+  readonly log?: Logger | undefined;
 }
 
 /** The authority of one state directory. */
@@ -56,7 +65,7 @@ export function riftAuthority(options: RiftAuthorityOptions): RiftAuthority {
 }
 
 async function renew(
-  { ca, store, clock }: RiftAuthorityOptions,
+  { ca, store, clock, log }: RiftAuthorityOptions,
   renews: string,
   publicKey: Uint8Array,
 ): ReturnType<RiftAuthority["renew"]> {
@@ -78,7 +87,7 @@ async function renew(
       "This credential ends with the tunnel CA of the edge: nothing can be renewed any more",
     );
   }
-  await store.addRenewed({
+  const record: CredentialRecord & { readonly renews: string } = {
     name,
     serial,
     tunnels,
@@ -87,6 +96,16 @@ async function renew(
     revoked: false,
     lifetimeMs,
     renews,
-  });
-  return { rift: await store.recheck({ serial, expiresAtMs }, issuedAtMs), certificate };
+  };
+  if (await store.addRenewed(record) === "again") {
+    log?.warn(
+      "A credential was renewed twice: a rift was restarted with an old copy, or it leaked",
+      {
+        rift: name,
+        serial: renews,
+        remedy: `if you cannot tell which, on the edge run: mcptun token revoke ${name}`,
+      },
+    );
+  }
+  return { rift: verifiedOf(record, expiresAtMs), certificate };
 }

@@ -11,6 +11,7 @@ import type { Clock, Timer } from "../clock.ts";
 import { SEEN_WRITE_MS } from "../limits.ts";
 import type { Logger } from "../log.ts";
 import { MAX_CREDENTIALS } from "./credential_store.ts";
+import { isObject } from "./json_object.ts";
 import { isRiftName } from "./rift_name.ts";
 import { prepareStateDir, readStateFile, replaceStateFile } from "./state_dir.ts";
 
@@ -148,8 +149,4 @@ function isSeen(value: unknown): value is RiftSeen {
   const { name, lastSeenMs } = value;
   return typeof name === "string" && isRiftName(name) && Number.isSafeInteger(lastSeenMs) &&
     Math.abs(Number(lastSeenMs)) <= 8.64e15; // what a Date can hold
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -10,32 +10,35 @@
 import { randomBytes } from "node:crypto";
 import { link, mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import type { Stats } from "node:fs";
+import { dirname } from "node:path";
 import process from "node:process";
 
-import { delay, systemClock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
 
 /** Largest state file read, bytes: 100,000 credentials of usual size fit. */
 const MAX_STATE_FILE_BYTES = 32 * 1_024 * 1_024;
-/** Time to wait for another process to finish writing, ms. A write takes a few. */
-const LOCK_WAIT_MS = 5_000;
-const LOCK_POLL_MS = 10;
 
 /**
- * Makes the directory, or checks that the one there is private.
+ * Makes the directory, or checks that the one there is private and belongs to this user.
  *
  * @throws {TunnelError} `STATE_UNUSABLE`
  */
 export async function prepareStateDir(stateDir: string): Promise<void> {
   try {
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    await makeFolder(stateDir);
   } catch (cause) {
     throw unusable(stateDir, "create", cause);
   }
   const stats = await stat(stateDir).catch((cause) => {
     throw unusable(stateDir, "read", cause);
   });
-  if (!stats.isDirectory()) throw unusableBecause(stateDir, "it is not a directory");
+  if (!stats.isDirectory()) {
+    throw unusableBecause(
+      stateDir,
+      "it is a file, not a folder; move it away, or name another folder (edge.state_dir, --state-dir)",
+    );
+  }
+  requireOwn(stateDir, stats);
   refuseShared(stateDir, stats, "chmod 700");
 }
 
@@ -43,19 +46,20 @@ export async function prepareStateDir(stateDir: string): Promise<void> {
  * Reads a private file.
  *
  * @returns `undefined` when there is none.
- * @throws {TunnelError} `STATE_UNUSABLE`, also when group or others have access to it.
+ * @throws {TunnelError} `STATE_UNUSABLE`, also when it is another user's, or others have access to it.
  */
 export async function readStateFile(path: string): Promise<string | undefined> {
   let file;
   try {
     file = await open(path, "r");
   } catch (cause) {
-    if (codeOf(cause) === "ENOENT") return undefined;
+    if (stateErrorCode(cause) === "ENOENT") return undefined;
     throw unusable(path, "read", cause);
   }
   try {
     const stats = await file.stat();
     if (!stats.isFile()) throw unusableBecause(path, "it is not a regular file");
+    requireOwn(path, stats);
     refuseShared(path, stats, "chmod 600");
     if (stats.size > MAX_STATE_FILE_BYTES) throw unusableBecause(path, "it is too large");
     return await file.readFile("utf8");
@@ -78,7 +82,7 @@ export async function createStateFile(path: string, text: string): Promise<"crea
     await link(temporary, path); // fails when `path` exists, unlike rename
     return "created";
   } catch (cause) {
-    if (codeOf(cause) === "EEXIST") return "exists";
+    if (stateErrorCode(cause) === "EEXIST") return "exists";
     throw unusable(path, "create", cause);
   } finally {
     await unlink(temporary).catch(() => {}); // a leftover is private and harmless
@@ -100,44 +104,27 @@ export async function replaceStateFile(path: string, text: string): Promise<void
   }
 }
 
-/**
- * Runs `work` while no other process runs its own under the same lock.
- *
- * @throws {TunnelError} `STATE_UNUSABLE` when the lock is not free within 5 s.
- */
-export async function withStateLock<T>(lockPath: string, work: () => Promise<T>): Promise<T> {
-  const giveUpAtMs = systemClock.now() + LOCK_WAIT_MS;
-  for (;;) {
-    if (await takeLock(lockPath)) break;
-    if (systemClock.now() > giveUpAtMs) {
-      throw unusableBecause(
-        lockPath,
-        "another mcptun command has been writing for 5 s; if none is running, delete this file",
-      );
-    }
-    await delay(systemClock, LOCK_POLL_MS, NEVER);
-  }
-  try {
-    return await work();
-  } finally {
-    await unlink(lockPath).catch(() => {}); // someone already deleted it by hand
-  }
-}
-
 /** The error for a state file whose content is wrong. Nothing is repaired or replaced by itself. */
 export function corruptStateFile(path: string, problem: string, remedy: string): TunnelError {
   return new TunnelError("STATE_UNUSABLE", `Cannot use "${path}": ${problem} (${remedy})`);
 }
 
-const NEVER = new AbortController().signal;
-
-async function takeLock(lockPath: string): Promise<boolean> {
+/**
+ * Not by `recursive`: where a folder exists and nothing can be made in it, as in /proc, the system
+ * says ENOENT, and Node's `mkdir` then tries without end.
+ */
+async function makeFolder(path: string): Promise<void> {
   try {
-    await (await open(lockPath, "wx", 0o600)).close();
-    return true;
+    await mkdir(path, { mode: 0o700 });
   } catch (cause) {
-    if (codeOf(cause) === "EEXIST") return false;
-    throw unusable(lockPath, "create", cause);
+    const code = stateErrorCode(cause);
+    if (code === "EEXIST") return; // whoever asked looks at what it is
+    const parent = dirname(path);
+    if (code !== "ENOENT" || parent === path) throw cause;
+    await makeFolder(parent);
+    await mkdir(path, { mode: 0o700 }).catch((again: unknown) => {
+      if (stateErrorCode(again) !== "EEXIST") throw again; // else another process was first
+    });
   }
 }
 
@@ -158,6 +145,17 @@ async function writeTemporary(path: string, text: string): Promise<string> {
   return temporary;
 }
 
+/** Its owner may always let others in again, and could read the key of the CA. */
+function requireOwn(path: string, { uid }: Stats): void {
+  const own = process.getuid?.(); // absent on Windows
+  if (own === undefined || uid === own) return;
+  throw unusableBecause(
+    path,
+    `it belongs to user ${uid}, and this process runs as user ${own}; run this as user ${uid} ` +
+      `(sudo -u '#${uid}' …), or, if it is to be user ${own}'s, run: chown -R ${own} "${path}"`,
+  );
+}
+
 /** Windows has no group and other bits; Node reports 0o666 there for every file. */
 function refuseShared(path: string, stats: Stats, remedy: string): void {
   if (process.platform === "win32" || (stats.mode & 0o077) === 0) return;
@@ -169,18 +167,28 @@ function refuseShared(path: string, stats: Stats, remedy: string): void {
   );
 }
 
-function unusable(path: string, action: string, cause: unknown): TunnelError {
-  return new TunnelError(
-    "STATE_UNUSABLE",
-    `Cannot ${action} "${path}": ${cause instanceof Error ? cause.message : "unknown failure"}`,
-    { cause },
-  );
+/** An error of the file system as `STATE_UNUSABLE`, in words where they are known. */
+export function unusable(path: string, action: string, cause: unknown): TunnelError {
+  const code = String(stateErrorCode(cause));
+  const reason = REASONS[code] ?? (cause instanceof Error ? cause.message : "unknown failure");
+  return new TunnelError("STATE_UNUSABLE", `Cannot ${action} "${path}": ${reason}`, { cause });
 }
 
-function unusableBecause(path: string, problem: string): TunnelError {
+/** `STATE_UNUSABLE` for what is not as it should be. */
+export function unusableBecause(path: string, problem: string): TunnelError {
   return new TunnelError("STATE_UNUSABLE", `Cannot use "${path}": ${problem}`);
 }
 
-function codeOf(cause: unknown): unknown {
+/** The system's code of a failure, such as `EEXIST`. */
+export function stateErrorCode(cause: unknown): unknown {
   return cause instanceof Error && "code" in cause ? cause.code : undefined;
 }
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "permission denied (run this as the user that the folder belongs to)",
+  EPERM: "permission denied (run this as the user that the folder belongs to)",
+  ENOENT: "nothing can be made there (name another folder)",
+  ENOTDIR: "a part of this path is a file, not a folder (move it away, or name another folder)",
+  EROFS: "the file system is read-only (name another folder)",
+  ENOSPC: "the disk is full (make room)",
+};

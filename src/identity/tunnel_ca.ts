@@ -117,7 +117,7 @@ export async function openTunnelCa(options: TunnelCaOptions): Promise<TunnelCa> 
   const ca = await openCa(caPath, options);
   const { notAfterMs } = requireCa(caPath, ca, clock.wallNow());
   if (notAfterMs - clock.wallNow() < CA_WARNING_MS) {
-    log.warn("tunnel CA ends soon", { file: caPath, ends: new Date(notAfterMs).toISOString() });
+    log.warn("Tunnel CA ends soon", { file: caPath, ends: new Date(notAfterMs).toISOString() });
   }
   const server = new ServerCertificate(
     join(stateDir, "tunnel-server.pem"),
@@ -180,7 +180,7 @@ class ServerCertificate {
     const facts = readCertificate(pair.certPem);
     const nowMs = clock.wallNow();
     if (!isIssuedBy(pair.certPem, this.#ca.certPem) || facts?.dnsName !== SERVER_NAME) {
-      log.warn("server certificate is from another CA, making a new one", { file: this.#path });
+      log.warn("Server certificate is from another CA, making a new one", { file: this.#path });
       return undefined;
     }
     const renewAtMs = facts.notAfterMs - (facts.notAfterMs - facts.notBeforeMs) / 3;
@@ -204,7 +204,7 @@ class ServerCertificate {
     });
     await replaceStateFile(this.#path, pair.certPem + pair.keyPem);
     this.#current = { ...pair, renewAtMs: notAfterMs - (notAfterMs - notBeforeMs) / 3 };
-    log.info("made a server certificate", { ends: new Date(notAfterMs).toISOString() });
+    log.info("Made a server certificate", { ends: new Date(notAfterMs).toISOString() });
     return pair;
   }
 
@@ -223,7 +223,7 @@ async function openCa(path: string, { clock, log }: TunnelCaOptions): Promise<Ce
   });
   const outcome = await createStateFile(path, made.certPem + made.keyPem);
   if (outcome === "created") {
-    log.info("made the tunnel CA", { file: path });
+    log.info("Made the tunnel CA", { file: path });
     return made;
   }
   const winner = await readCa(path); // another first start was faster

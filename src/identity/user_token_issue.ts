@@ -64,7 +64,7 @@ export async function issueUserToken(options: IssueUserTokenOptions): Promise<Is
 }
 
 /** @throws {TunnelError} `USAGE` when `text` cannot be the name of a user or group. */
-export function requireUserName(what: string, text: string): void {
+function requireUserName(what: string, text: string): void {
   requireUsage(
     isUserName(text),
     `Cannot use ${quotedName(text)} as ${what}: allowed are 1 to ` +

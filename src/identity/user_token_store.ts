@@ -16,13 +16,9 @@ import type { Clock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
 import { MAX_USER_TOKENS, MAX_USER_TOKENS_BYTES, STATE_POLL_MS } from "../limits.ts";
 import { fileStamp, watchFiles } from "../runtime/file_watch.ts";
-import {
-  corruptStateFile,
-  prepareStateDir,
-  readStateFile,
-  replaceStateFile,
-  withStateLock,
-} from "./state_dir.ts";
+import { isObject } from "./json_object.ts";
+import { corruptStateFile, prepareStateDir, readStateFile, replaceStateFile } from "./state_dir.ts";
+import { withStateLock } from "./state_lock.ts";
 import { areGroups, isUserName } from "./user_name.ts";
 import { hashUserToken, isUserToken } from "./user_token.ts";
 
@@ -304,8 +300,4 @@ function isRecord(value: unknown): value is UserTokenRecord {
 /** Within what a `Date` can hold: commands print these. */
 function isTime(value: unknown): value is number {
   return Number.isSafeInteger(value) && Math.abs(Number(value)) <= 8.64e15;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

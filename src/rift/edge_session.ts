@@ -17,6 +17,7 @@ import type { Connection, Stream, StreamHandler } from "../transport/transport.t
 import { encodeControl } from "../wire/control.ts";
 import type {
   ControlMessage,
+  Ending,
   Hello,
   Refusal,
   Renewed,
@@ -38,6 +39,8 @@ export interface SessionOptions {
   readonly onClaimed: (tunnels: readonly string[]) => void;
   /** The whole rift, or one tunnel, is refused. */
   readonly onRefused: (refusal: Refusal) => void;
+  /** The credential ends early and is not renewed. */
+  readonly onEnding: (ending: Ending) => void;
   /** Streams this connection takes before it asks for a successor. */
   readonly maxStreams: number;
   /** Called once, at `maxStreams`: the session goes on until the edge, with another, drains it. */
@@ -176,6 +179,8 @@ export class EdgeSession implements StreamHandler {
       case "goodbye":
         this.#options.log.info("Edge is leaving", { reason: message.reason });
         return;
+      case "ending":
+        return this.#options.onEnding(message);
       case "renewed":
       case "renew_refused": {
         const settle = this.#onRenewal;

@@ -43,6 +43,7 @@ export class Renewer {
   #facts: CertificateFacts | undefined;
   /** When to ask, wall clock, ms; `Infinity` when there is nothing to hope for. */
   #dueAtMs = Infinity;
+  #endsMs = 0;
   #failures = 0;
   #asking = false;
   #warned = false;
@@ -61,6 +62,22 @@ export class Renewer {
     return this.#tls;
   }
 
+  /** Goes on with another credential of this rift. */
+  replace(tls: TlsMaterial): void {
+    this.#take(tls);
+    this.#look();
+  }
+
+  /** The one in use ends early, wall clock of the edge, ms, and is not renewed. */
+  endsEarly({ endsMs, reason }: { readonly endsMs: number; readonly reason: string }): void {
+    this.#endsMs = endsMs;
+    this.#dueAtMs = Infinity;
+    this.#warn(
+      reason,
+      "put the credential that was made in its place into the token file, or restart the rift with it",
+    );
+  }
+
   /** The connection to ask over from now on, which was dialed with {@link tls}; or none. */
   use(link: RenewalLink | undefined): void {
     this.#link = link;
@@ -70,6 +87,7 @@ export class Renewer {
   #take(tls: TlsMaterial): void {
     this.#tls = tls;
     this.#facts = readCertificate(tls.certPem);
+    this.#endsMs = this.#facts?.notAfterMs ?? 0;
     this.#failures = 0;
     this.#warned = false;
     this.#dueAtMs = this.#facts === undefined
@@ -99,9 +117,11 @@ export class Renewer {
 
   async #ask(link: RenewalLink, facts: CertificateFacts): Promise<void> {
     const { log } = this.#options;
+    const before = this.#tls;
     const key = makeRenewalKey();
     const answer = await link.renew(key.publicKey, key.prove(facts.serial));
     this.#asking = false;
+    if (this.#tls !== before) return this.#look(); // another credential took its place meanwhile
     if (answer === undefined) return this.#retry("The connection ended", 0);
     if (answer.type === "renew_refused") {
       if (answer.retryAfterMs !== undefined) return this.#retry(answer.reason, answer.retryAfterMs);
@@ -140,18 +160,21 @@ export class Renewer {
   }
 
   /** Once per credential. */
-  #warn(reason: string): void {
+  #warn(
+    reason: string,
+    remedy = `on the edge run: mcptun token rotate ${this.#facts?.commonName ?? "NAME"}`,
+  ): void {
     if (this.#warned) return;
     this.#warned = true;
     this.#options.log.warn("The credential cannot be renewed: replace it before it ends", {
       reason,
       ends: this.#ends,
-      remedy: `on the edge run: mcptun token rotate ${this.#facts?.commonName ?? "NAME"}`,
+      remedy,
     });
   }
 
   get #ends(): string {
-    return new Date(this.#facts?.notAfterMs ?? 0).toISOString();
+    return new Date(this.#endsMs).toISOString();
   }
 }
 

@@ -7,17 +7,18 @@
 import { randomUUID } from "node:crypto";
 
 import { delay } from "../clock.ts";
-import { errorCodeOfQuic, TunnelError } from "../errors.ts";
+import { type ErrorCode, errorCodeOfQuic, TunnelError } from "../errors.ts";
 import {
   CLOCK_WARNING_MS,
   CONNECTION_STREAMS,
+  DIAL_WARNING_MS,
   MAX_TUNNELS_PER_RIFT,
   RECONNECT_FIRST_MS,
   RECONNECT_MAX_MS,
   STABLE_CONNECTION_MS,
 } from "../limits.ts";
 import type { Connection, ConnectionEnd, TlsMaterial } from "../transport/transport.ts";
-import type { Refusal, Welcome } from "../wire/control.ts";
+import type { Ending, Refusal, Welcome } from "../wire/control.ts";
 import { RIFT_FEATURES, SUPPORTED_VERSIONS } from "../wire/version.ts";
 import { backoffMs } from "./backoff.ts";
 import { EdgeSession } from "./edge_session.ts";
@@ -33,7 +34,12 @@ import type { Rift, RiftEnd, RiftOptions, RiftState } from "./rift_options.ts";
  */
 export function startRift(options: RiftOptions): Rift {
   const runner = new RiftRunner(options);
-  return { ready: runner.ready, closed: runner.run(), close: () => runner.close() };
+  return {
+    ready: runner.ready,
+    closed: runner.run(),
+    refresh: () => runner.refresh(),
+    close: () => runner.close(),
+  };
 }
 
 class RiftRunner {
@@ -55,7 +61,15 @@ class RiftRunner {
   /** Starts with the wall clock, so that a restart is above what ran before. */
   #epoch: number;
   #fatal: TunnelError | undefined;
+  /** The credential that was refused for good, and why. */
+  #refusedFor: { readonly tls: TlsMaterial; readonly error: TunnelError } | undefined;
+  /** Lets a fresh connection take over from the one that is registered. */
+  #moveOn: (() => void) | undefined;
+  /** Looks for another credential, one after the other. */
+  #refreshing: Promise<void> = Promise.resolve();
   #retryAfterMs: number | undefined;
+  #dialFailure: { readonly code: ErrorCode; readonly error: string } | undefined;
+  #toldFailure: { readonly error: string; readonly atMs: number } | undefined;
   #ended: Promise<RiftEnd> | undefined;
   #draining: Promise<void> | undefined;
   #warnedOfClock = false;
@@ -103,6 +117,18 @@ class RiftRunner {
     await this.#ended;
   }
 
+  refresh(): Promise<void> {
+    return this.#refreshing = this.#refreshing.then(() => this.#takeFresh());
+  }
+
+  async #takeFresh(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    const tls = await this.#options.freshCredential?.();
+    if (tls === undefined) return;
+    this.#renewer.replace(tls);
+    this.#moveOn?.();
+  }
+
   async #drain(): Promise<void> {
     this.#stop.abort();
     const drainMs = this.#options.drainMs ?? DEFAULT_DRAIN_MS;
@@ -125,6 +151,7 @@ class RiftRunner {
         failures = 0;
         continue;
       }
+      await this.#reconsiderRefusal();
       if (this.#fatal !== undefined || this.#stop.signal.aborted) break;
       failures = livedMs > STABLE_CONNECTION_MS ? 1 : failures + 1;
       const range = { firstMs: RECONNECT_FIRST_MS, maxMs: RECONNECT_MAX_MS };
@@ -133,6 +160,7 @@ class RiftRunner {
         this.#retryAfterMs ?? 0,
       );
       this.#retryAfterMs = undefined;
+      this.#tellDialFailure(waitMs);
       this.#tell("waiting", `${waitMs} ms`);
       await delay(clock, waitMs, this.#stop.signal);
     }
@@ -148,6 +176,15 @@ class RiftRunner {
     if (fatal === undefined) return { reason: "closed" };
     log.error("Rift ends", { code: fatal.code, reason: fatal.message });
     return { reason: "fatal", error: fatal };
+  }
+
+  /** There may be another credential by now; without one the rift ends. */
+  async #reconsiderRefusal(): Promise<void> {
+    const refused = this.#refusedFor;
+    if (refused === undefined) return;
+    this.#refusedFor = undefined;
+    await this.refresh();
+    if (this.#renewer.tls === refused.tls) this.#fatal = refused.error;
   }
 
   /**
@@ -199,14 +236,17 @@ class RiftRunner {
           );
           if (this.#session !== session) return;
           // Renewed during the dial: this connection would end with the credential before.
-          if (tls !== this.#renewer.tls) usedUp("used_up");
-          else this.#renewer.use(session);
+          if (tls !== this.#renewer.tls) return usedUp("used_up");
+          this.#moveOn = () => usedUp("used_up");
+          this.#renewer.use(session);
         },
         onClaimed: (tunnels) => {
           log.info("Tunnel registered", { tunnels: tunnels.join(" ") });
           this.#exposures.grant(tunnels);
           this.#settleReady();
         },
+        // Handles its own failures.
+        onEnding: (ending) => void this.#ending(ending, tls),
         onRefused: (refusal) => this.#refused(refusal, connection, tls),
         maxStreams: this.#options.connectionStreams ?? CONNECTION_STREAMS,
         onUsedUp: () => usedUp("used_up"),
@@ -218,6 +258,7 @@ class RiftRunner {
       if (this.#stop.signal.aborted && this.#kill.signal.aborted) connection.close(0, "");
       const end = await Promise.race([connection.closed, successorDue]);
       this.#session = undefined;
+      this.#moveOn = undefined;
       this.#renewer.use(undefined);
       if (end === "used_up") {
         // It serves until the edge knows its successor, and then finishes what runs.
@@ -231,11 +272,10 @@ class RiftRunner {
     } catch (error) {
       this.#session = undefined;
       if (this.#stop.signal.aborted) return 0;
-      log.warn("Cannot connect to edge", {
-        address: `${address.host}:${address.port}`,
+      this.#dialFailure = {
         code: error instanceof TunnelError ? error.code : "INTERNAL",
         error: error instanceof Error ? error.message : String(error),
-      });
+      };
       if (!(error instanceof TunnelError)) return 0;
       if (!error.facts.retry) this.#fatal = error;
       // A certificate that was refused will be refused again in a moment.
@@ -252,6 +292,7 @@ class RiftRunner {
       waiting: this.#exposures.waiting.join(" ") || undefined,
     });
     this.#tell("connected", edge);
+    this.#toldFailure = undefined;
     this.#exposures.grant(tunnels);
     if (tunnels.length > 0) this.#settleReady();
     const aheadMs = timeMs === undefined ? 0 : clock.wallNow() - timeMs;
@@ -260,6 +301,11 @@ class RiftRunner {
     log.warn("The clocks of this host and of the edge differ: set both, or credentials fail", {
       aheadMs: Math.round(aheadMs),
     });
+  }
+
+  async #ending(ending: Ending, dialedWith: TlsMaterial): Promise<void> {
+    await this.refresh();
+    if (this.#renewer.tls === dialedWith) this.#renewer.endsEarly(ending);
   }
 
   #refused(refusal: Refusal, connection: Connection, dialedWith: TlsMaterial): void {
@@ -273,6 +319,8 @@ class RiftRunner {
       this.#fatal = new TunnelError("REFUSED", all);
     } else if (code === "credential" && dialedWith !== this.#renewer.tls) {
       this.#retryAfterMs = 0; // the new one is good
+    } else if (code === "credential" && retryAfterMs === undefined) {
+      this.#refusedFor = { tls: dialedWith, error: new TunnelError("REFUSED", reason) };
     } else if (retryAfterMs === undefined) {
       this.#fatal = new TunnelError("REFUSED", reason);
     } else {
@@ -283,7 +331,9 @@ class RiftRunner {
 
   #judgeEnd(end: ConnectionEnd): void {
     const { log } = this.#options;
-    if (this.#fatal !== undefined || this.#stop.signal.aborted) return;
+    // What was refused has been said.
+    if (this.#fatal !== undefined || this.#refusedFor !== undefined) return;
+    if (this.#stop.signal.aborted) return;
     const code = end.kind === "peer" ? errorCodeOfQuic(end.code) : undefined;
     log.warn("Connection to edge ended", { kind: end.kind, code, reason: end.reason });
     if (code === "REPLACED") {
@@ -292,6 +342,22 @@ class RiftRunner {
         "A newer rift with this credential took over: each rift needs a credential of its own",
       );
     }
+  }
+
+  /** The first dials come many to a second: of those that fail alike, few are worth a warning. */
+  #tellDialFailure(retryInMs: number): void {
+    const failure = this.#dialFailure;
+    this.#dialFailure = undefined;
+    if (failure === undefined) return;
+    const { address: { host, port }, clock, log } = this.#options;
+    const told = this.#toldFailure;
+    const nowMs = clock.now();
+    const isNews = told === undefined || told.error !== failure.error ||
+      nowMs - told.atMs >= DIAL_WARNING_MS;
+    const fields = { address: `${host}:${port}`, ...failure, retryInMs };
+    if (!isNews) return log.debug("Cannot connect to edge", fields);
+    this.#toldFailure = { error: failure.error, atMs: nowMs };
+    log.warn("Cannot connect to edge, trying again", fields);
   }
 
   #tell(state: RiftState, detail: string): void {

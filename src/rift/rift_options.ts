@@ -62,6 +62,12 @@ export interface RiftOptions {
    * itself uses it from now on; what this throws is logged.
    */
   readonly onRenewed?: ((material: RenewedMaterial) => void | Promise<void>) | undefined;
+  /**
+   * Another credential of this rift than the one in use, when there is one now; whoever gives it
+   * counts it as in use from then on. Asked by {@link Rift.refresh}, when the edge says that the one
+   * in use ends early, and before the rift ends because it is refused. Never rejects.
+   */
+  readonly freshCredential?: (() => Promise<TlsMaterial | undefined>) | undefined;
   readonly onState?: ((state: RiftState, detail: string) => void) | undefined;
 }
 
@@ -71,6 +77,11 @@ export interface Rift {
   readonly ready: Promise<void>;
   /** Settles when the rift has ended; never rejects. */
   readonly closed: Promise<RiftEnd>;
+  /**
+   * Asks `freshCredential`, and moves to what it gives over a connection of its own: what runs on
+   * the one before may finish. Never rejects.
+   */
+  refresh(): Promise<void>;
   /** Says goodbye, lets running exchanges finish for `drainMs`, then closes. Idempotent. */
   close(): Promise<void>;
 }

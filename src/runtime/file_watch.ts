@@ -10,10 +10,15 @@ import { stat } from "node:fs/promises";
 
 import type { Clock } from "../clock.ts";
 
+/** What files were when their stamps were taken, by path. */
+export type FileStamps = Map<string, string>;
+
 /** Options of {@link watchFiles}. */
 export interface FileWatchOptions {
   /** Files that exist or not; symbolic links are followed. */
   readonly paths: readonly string[];
+  /** What they were before they were read; absent, for all or one: what they are now. */
+  readonly since?: FileStamps | undefined;
   /** Pause between two looks, ms. */
   readonly everyMs: number;
   readonly clock: Clock;
@@ -27,13 +32,24 @@ export interface FileWatchOptions {
 }
 
 /**
- * Watches files until `signal` aborts. What they are now is taken before it returns: read them
- * afterwards, and no change is missed. The process does not stay alive for it.
+ * Takes what files are now. Read them afterwards, and watch them with these stamps: then no change
+ * is missed.
+ *
+ * @param stamps Gets them; a path that is in it already keeps what it was.
+ */
+export function stampFiles(paths: readonly string[], stamps: FileStamps = new Map()): FileStamps {
+  for (const path of paths) if (!stamps.has(path)) stamps.set(path, stampNow(path));
+  return stamps;
+}
+
+/**
+ * Watches files until `signal` aborts. Without `since`, what they are now is taken before it
+ * returns: read them afterwards, and no change is missed. The process does not stay alive for it.
  */
 export function watchFiles(options: FileWatchOptions): void {
   const { paths, everyMs, clock, signal, onChange } = options;
   if (signal.aborted) return;
-  const stamps = new Map(paths.map((path) => [path, stampNow(path)]));
+  const stamps = stampFiles(paths, new Map(options.since));
 
   async function look(): Promise<void> {
     const changed: string[] = [];

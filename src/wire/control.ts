@@ -135,6 +135,14 @@ export interface RenewRefused {
   readonly retryAfterMs: number | undefined;
 }
 
+/** The edge says that the credential in force ends early and is not renewed. A rift MAY ignore it. */
+export interface Ending {
+  readonly type: "ending";
+  /** Wall clock of the edge, ms since the Unix epoch. */
+  readonly endsMs: number;
+  readonly reason: string;
+}
+
 /** Every message of the control stream. */
 export type ControlMessage =
   | Hello
@@ -146,7 +154,8 @@ export type ControlMessage =
   | Goodbye
   | Renew
   | Renewed
-  | RenewRefused;
+  | RenewRefused
+  | Ending;
 
 /**
  * A whole frame for `message`. Reason and software texts are made fit: control characters become
@@ -206,6 +215,8 @@ export function decodeControl(
       return readRenewed(payload);
     case FRAME.renewRefused:
       return readRenewRefused(payload);
+    case FRAME.ending:
+      return readEnding(payload);
     default:
       if (frameType % 2 === 0) return undefined;
       throw protocolError(`Cannot accept frame: unknown critical type ${frameType}`);
@@ -254,6 +265,9 @@ function payloadText(message: ControlMessage): string {
     case "renew_refused":
       return fieldText(KEY.renewRefused.reason, utf8Binary(fitProse(message.reason))) +
         optionalInteger(KEY.renewRefused.retryAfterMs, message.retryAfterMs);
+    case "ending":
+      return fieldText(KEY.ending.ends, varintText(message.endsMs)) +
+        fieldText(KEY.ending.reason, utf8Binary(fitProse(message.reason)));
   }
 }
 
@@ -383,6 +397,17 @@ function readRenewRefused(payload: Uint8Array): RenewRefused {
   };
 }
 
+function readEnding(payload: Uint8Array): Ending {
+  const key = KEY.ending;
+  const fields = new Fields(payload, Object.values(key), "ending");
+  const reason = fields.optional(key.reason);
+  return {
+    type: "ending",
+    endsMs: readInteger(fields.required(key.ends), 0, MAX_DATE_MS, "end"),
+    reason: reason === undefined ? "" : readProse(reason, "reason"),
+  };
+}
+
 /** A copy: the payload is a view of bytes that the next chunk may overwrite. */
 function readBytes(value: Uint8Array, most: number, what: string): Uint8Array {
   if (value.length === 0 || value.length > most) {
@@ -463,6 +488,7 @@ const FRAME_OF = {
   renew: FRAME.renew,
   renewed: FRAME.renewed,
   renew_refused: FRAME.renewRefused,
+  ending: FRAME.ending,
 } as const satisfies Record<ControlMessage["type"], number>;
 
 const KEY = {
@@ -485,7 +511,10 @@ const KEY = {
   renew: { publicKey: 1, proof: 3 },
   renewed: { certificate: 1 },
   renewRefused: { reason: 2, retryAfterMs: 4 },
+  ending: { ends: 1, reason: 2 },
   tunnelClaim: { name: 1, protocol: 3 },
 } as const;
 
 const MAX_VERSION = 65_535;
+/** The last millisecond that a `Date` can hold: it is shown to people. */
+const MAX_DATE_MS = 8_640_000_000_000_000;

@@ -20,6 +20,7 @@ export const FRAME = {
   renew: 0x13,
   renewed: 0x15,
   renewRefused: 0x17,
+  ending: 0x18,
   requestHead: 0x21,
   responseHead: 0x23,
 } as const;

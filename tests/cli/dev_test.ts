@@ -116,7 +116,9 @@ test("dev on a taken port exits 1 and suggests one that is free", async () => {
   await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
   const { port } = taken.address() as AddressInfo;
 
-  const { code, stdout, stderr } = await startCli(["dev", "--port", String(port)], { env }).result;
+  const argv = ["dev", "--port", String(port)];
+  const { code, stdout, stderr } = await startCli(argv, { env }).result;
+  const underNpm = await startCli(argv, { env: { ...env, npm_lifecycle_event: "start" } }).result;
   await new Promise((resolve) => taken.close(resolve));
 
   assert.equal(code, 1);
@@ -124,6 +126,7 @@ test("dev on a taken port exits 1 and suggests one that is free", async () => {
   const suggested = new RegExp(`^mcptun: Port ${port} is in use: try "mcptun dev --port (\\d+)"`)
     .exec(stderr)?.[1];
   assert.notEqual(suggested, undefined, stderr);
+  assert.match(underNpm.stderr, /try "npm start -- --port \d+"/);
   const free = createServer();
   await new Promise<void>((resolve, reject) => {
     free.once("error", reject).listen(Number(suggested), "127.0.0.1", resolve);

@@ -204,6 +204,22 @@ test("an edge that cannot be reached is told with what to open or renew", async 
   assert.equal(ran, 3);
 });
 
+test("an edge that is silent is given up after the time that each question may take", async () => {
+  const silent: Transport = {
+    listen: () => Promise.reject(new Error("not used")),
+    connect: ({ signal }) =>
+      new Promise((_, reject) => {
+        const ended = (): void => reject(new TunnelError("HANDSHAKE_FAILED", "closed"));
+        signal.addEventListener("abort", ended, { once: true });
+      }),
+  };
+
+  const { step } = await rift({ transport: silent, timeoutMs: 20 });
+
+  assert.equal(step("edge").status, "fail");
+  assert.match(step("edge").detail, /no answer over UDP/);
+});
+
 test("each private server that a rift cannot use shows at its step", async () => {
   const cases:
     readonly (readonly [Script, string, "ok" | "note" | "fail", RegExp, RegExp | undefined])[] = [
@@ -311,6 +327,7 @@ interface RiftCase {
   readonly warnings?: readonly string[];
   readonly transport?: Transport;
   readonly port?: number;
+  readonly timeoutMs?: number;
   readonly loadSetup?: () => never;
   readonly readCredential?: () => never;
 }
@@ -348,7 +365,7 @@ async function rift(options: RiftCase) {
     client: { name: "test", version: "1" },
     clock: systemClock,
     signal,
-    timeoutMs: 10_000,
+    timeoutMs: options.timeoutMs ?? 10_000,
   });
   return diagnosisOf(runner.results);
 }

@@ -71,6 +71,59 @@ test("Both credentials work while a rotation overlaps, then the old one is refus
   await after.close();
 });
 
+test("A rift moves to the credential that took the place of its own, and no stream is cut", async (t) => {
+  const life = await setUp(t);
+  const old = await life.issue("laptop", 0);
+  let file: Credential | undefined;
+  const asked = deferred<void>();
+  const rift = await life.rift(old.material, {
+    freshCredential: () => {
+      asked.resolve();
+      const material = file?.material;
+      file = undefined;
+      return Promise.resolve(material);
+    },
+  });
+  const { upstream, whole } = await life.openStream();
+  const fresh = await life.rotate("laptop", HOUR_MS);
+  await asked.promise; // the edge has said that the old one ends
+  file = fresh;
+
+  await rift.refresh(); // as the watch of the file does
+  await waitFor(() => life.serials().includes(fresh.serial));
+  upstream.end("data: last\n\n");
+  const answer = await whole;
+  await waitFor(() => life.serials().join() === fresh.serial);
+  life.setClock(HOUR_MS);
+  const served = await ask(life.url, { method: "POST", body: "still" });
+
+  assert.equal(String(answer.body), "data: first\n\ndata: last\n\n");
+  assert.equal(served.status, 200);
+});
+
+test("A rift whose credential has ended takes a new one before it gives up", async (t) => {
+  const life = await setUp(t);
+  const old = await life.issue("laptop", 0);
+  let file: Credential | undefined;
+  const rift = await life.rift(old.material, {
+    freshCredential: () => {
+      const material = file?.material;
+      file = undefined;
+      return Promise.resolve(material);
+    },
+  });
+  file = await life.rotate("laptop", 0); // ends the old one now
+  const { serial } = file;
+
+  await waitFor(() => life.serials().join() === serial);
+  const served = await ask(life.url, { method: "POST", body: "still" });
+  await (await CredentialStore.open(life)).revoke("laptop");
+  const end = await rift.closed;
+
+  assert.equal(served.status, 200);
+  assert.match(end.error?.message ?? "", /has been revoked/);
+});
+
 test("A renewal keeps a live stream over the end of the old credential", async (t) => {
   const life = await setUp(t);
   const old = await life.issue("laptop");

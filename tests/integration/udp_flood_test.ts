@@ -44,10 +44,10 @@ const MAX_GROWTH_BYTES = 64 * 1_024 * 1_024;
 /** Handshakes at once below which none was given up, so that no native object had to be freed. */
 const MAX_GIVEN_UP = 32;
 /**
- * A second is promised, and it took up to 0.3 s (Node 20) and 0.05 s (Deno 2.9). Here flood, edge
- * and rift share one thread, cold at first, on a machine that may have more to do.
+ * A second is promised, and it took up to 0.3 s (Node 20) and 0.05 s (Deno 2.9). Flood, edge and rift
+ * share one thread here: on a machine with more to do, it must be in before the flood is over.
  */
-const RIFT_LIMIT_MS = 3_000;
+const RIFT_LIMIT_MS = 1_000;
 /** Processor time of an edge with nothing to do, as a share of the time that passes. */
 const MAX_IDLE_SHARE = 0.5;
 const IDLE_MS = 300;
@@ -167,8 +167,6 @@ async function flood(
     const rssBefore = process.memoryUsage().rss;
     let connected: Promise<Connection> | undefined;
     let tookMs = Infinity;
-    let onLate!: (isIn: false) => void;
-    const late = new Promise<false>((resolve) => onLate = resolve);
     let most = 0;
 
     for (let sent = 0; sent < BOGUS; sent++) {
@@ -185,9 +183,9 @@ async function flood(
       const dialedAtMs = performance.now();
       connected = untilIn(dial, signal);
       connected.then(() => tookMs = performance.now() - dialedAtMs, () => {});
-      setTimeout(() => onLate(false), RIFT_LIMIT_MS);
     }
-    const inTime = await Promise.race([connected!.then(() => true), late]);
+    const isInMeanwhile = tookMs < Infinity;
+    const rift = await connected!;
     const second = await untilIn(dial, signal);
     collectGarbage();
     await aWhile(); // what was collected is freed in a later turn
@@ -199,7 +197,7 @@ async function flood(
         JSON.stringify(stats.dropped),
     );
 
-    assert.ok(inTime, `the rift is in ${RIFT_LIMIT_MS} ms after it dials`);
+    assert.ok(isInMeanwhile || tookMs < RIFT_LIMIT_MS, `the rift was in after ${tookMs} ms`);
     // Inside `deno test` native objects are never freed (denoland/deno#35692); in a program they are.
     const isMeasured = !("Deno" in globalThis) || most < MAX_GIVEN_UP;
     assert.ok(!isMeasured || growth < MAX_GROWTH_BYTES, `memory grew by ${growth} bytes`);
@@ -207,7 +205,7 @@ async function flood(
     assert.ok(lines.filter((line) => line === "Newcomers dropped").length <= 2, "no line for each");
     check?.(stats);
     second.close(0, "");
-    if (end === "when_empty") await untilEmpty(listener, timers, await connected!);
+    if (end === "when_empty") await untilEmpty(listener, timers, rift);
   } finally {
     for (const socket of sockets) await socket.close();
     controller.abort();

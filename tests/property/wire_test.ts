@@ -133,6 +133,7 @@ const controlMessage: fc.Arbitrary<ControlMessage> = fc.oneof(
     reason: prose,
     retryAfterMs: fc.option(delayMs, { nil: undefined }),
   }),
+  record({ type: fc.constant("ending" as const), endsMs: fc.nat(), reason: prose }),
 );
 
 const cuts = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 20 });

@@ -18,7 +18,8 @@ export async function startServer(listener: RequestListener, port = 0): Promise<
   const server = createServer({ keepAliveTimeout: 60_000 }, listener);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, "127.0.0.1", resolve);
+    // Tests open thousands of connections at once.
+    server.listen({ port, host: "127.0.0.1", backlog: 4_096 }, resolve);
   });
   // A TCP server has a port.
   const bound = (server.address() as AddressInfo).port;

@@ -44,7 +44,7 @@ after(() => rm(stateDir, { recursive: true }));
 
 test("credentialKeeper() replaces the file, private and whole, again and again", async (t) => {
   const { file, folder, log } = await setUp(t);
-  const keep = credentialKeeper({ credential, file, log });
+  const { keep } = credentialKeeper({ credential, file, log });
   const first = await renewed();
   const second = await renewed();
 
@@ -71,7 +71,7 @@ test("credentialKeeper() writes where a link leads, and leaves the link", async 
   await symlink(file, linked);
   const material = await renewed();
 
-  await credentialKeeper({ credential, file: linked, log })(material);
+  await credentialKeeper({ credential, file: linked, log }).keep(material);
 
   assert.equal((await readCredential(file)).material.certPem, material.certPem);
   assert.equal((await readCredential(linked)).material.certPem, material.certPem);
@@ -84,7 +84,7 @@ test("credentialKeeper() never writes over a credential that someone else put th
 
   for (const text of texts) {
     await writeFile(file, text);
-    const keep = credentialKeeper({ credential, file, log });
+    const { keep } = credentialKeeper({ credential, file, log });
     await keep(await renewed());
     await keep(await renewed());
     assert.equal(await readFile(file, "utf8"), text);
@@ -101,7 +101,7 @@ test("credentialKeeper() warns once when there is no file, or none to write", as
   let warned = 0;
 
   for (const file of places) {
-    const keep = credentialKeeper({ credential, file, log });
+    const { keep } = credentialKeeper({ credential, file, log });
     await keep(await renewed());
     await keep(await renewed());
     warned++;
@@ -118,7 +118,7 @@ test(
   asUser,
   async (t) => {
     const { file, folder, log } = await setUp(t);
-    const keep = credentialKeeper({ credential, file, log });
+    const { keep } = credentialKeeper({ credential, file, log });
     await chmod(folder, 0o500);
     await keep(await renewed());
     await chmod(folder, 0o700);
@@ -130,6 +130,56 @@ test(
     assert.equal((await readCredential(file)).material.certPem, material.certPem);
   },
 );
+
+test("fresh() gives the credential of this rift that somebody put into the file, once", async (t) => {
+  const { file, log } = await setUp(t);
+  const keeper = credentialKeeper({ credential, file, log });
+  const other = await renewed();
+  const before = await keeper.fresh();
+  await writeFile(file, encodeOther(other));
+
+  const found = await keeper.fresh();
+  const again = await keeper.fresh();
+  const material = await renewed();
+  await keeper.keep(material);
+
+  assert.equal(before, undefined);
+  assert.equal(found?.certPem, other.certPem);
+  assert.equal(again, undefined);
+  assert.equal((await readCredential(file)).material.certPem, material.certPem, "it is kept there");
+  assert.equal(log.warnings.length, 0);
+});
+
+test("fresh() never goes back to the one in the file when a renewed one could not be written", async (t) => {
+  const { file, log } = await setUp(t);
+  const keeper = credentialKeeper({ credential, file, log });
+  await rm(file);
+  await keeper.keep(await renewed());
+  await writeFile(file, encodeCredential(credential).reveal());
+
+  assert.equal(await keeper.fresh(), undefined);
+});
+
+test("fresh() warns once of a file that it cannot use, and takes a good one after it", async (t) => {
+  const { file, log } = await setUp(t);
+  const keeper = credentialKeeper({ credential, file, log });
+  const other = await renewed();
+  const elsewhere = { ...credential, address: "other.example:4443" };
+  const texts = ["not a credential", encodeOther(await renewed(), elsewhere), ""];
+  let looked = 0;
+  for (const text of texts) {
+    await writeFile(file, text);
+    assert.equal(await keeper.fresh(), undefined);
+    assert.equal(await keeper.fresh(), undefined);
+    looked++;
+  }
+  await writeFile(file, encodeOther(other));
+
+  assert.equal((await keeper.fresh())?.certPem, other.certPem);
+  assert.equal(looked, 3);
+  assert.equal(log.warnings.length, 3);
+  assert.ok(!JSON.stringify(log.warnings).includes("not a credential"));
+});
 
 class TestLog implements Logger {
   readonly warnings: LogFields[] = [];
@@ -156,9 +206,9 @@ async function renewed(): Promise<RenewedMaterial> {
   return await ca.issue({ name: "laptop", ttlMs: 2 * TTL_MS });
 }
 
-function encodeOther({ certPem, keyPem }: RenewedMaterial): string {
-  const material = { ...credential.material, certPem, keyPem };
-  return encodeCredential({ ...credential, material }).reveal();
+function encodeOther({ certPem, keyPem }: RenewedMaterial, of = credential): string {
+  const material = { ...of.material, certPem, keyPem };
+  return encodeCredential({ ...of, material }).reveal();
 }
 
 async function readCredential(file: string): Promise<Credential> {

@@ -43,7 +43,8 @@ test("the exit code is 1 when a step fails, and nothing is on stderr", async () 
 test("wrong usage ends with 2, prints no step and repeats no secret", async () => {
   const cases = [
     [["doctor"], /--url .* or --rift/],
-    [["doctor", "--url", "https://a", "--rift"], /--url .* or --rift/],
+    [["doctor", "--url", "https://a", "--rift"], /--url or --rift, not both/],
+    [["doctor", "--rift", "--token-file", ""], /--token-file: its value is empty/],
     [["doctor", "--url", "ftp://user:hunter2@a"], /not an https URL/],
     [["doctor", "--url", "hunter2"], /not an https URL/],
     [["doctor", "--url", "https://a", "--config", "x"], /--config belongs to --rift/],
@@ -62,7 +63,7 @@ test("wrong usage ends with 2, prints no step and repeats no secret", async () =
     assert.match(stderr, message);
     assert.doesNotMatch(stderr, /hunter2|aaaa/);
   }
-  assert.equal(cases.length, 11);
+  assert.equal(cases.length, 12);
 });
 
 test("the token comes from a file, standard input or the environment", async () => {
@@ -103,7 +104,7 @@ test("a rift without configuration or credential is told at its steps, with exit
 
   assert.equal(code, 1);
   assert.equal(stderr, "");
-  assert.match(stdout, /FAIL {2}config {6}.*nothing is exposed/);
+  assert.match(stdout, /FAIL {2}config {6}No mcptun\.toml here: nothing is exposed/);
   assert.match(stdout, /FAIL {2}credential {2}No credential/);
   assert.equal(second.code, 1);
   const { ok, steps } = JSON.parse(second.stdout) as {

@@ -8,7 +8,7 @@ import { Readable, Writable } from "node:stream";
 import { after, test } from "node:test";
 
 import { starter } from "../../../src/cli/init_command.ts";
-import type { Io } from "../../../src/cli/io.ts";
+import { type Io, OUTPUT_CLOSED } from "../../../src/cli/io.ts";
 import { runCli } from "../../../src/cli/program.ts";
 import { reportFailure } from "../../../src/cli/report.ts";
 import { loadConfig } from "../../../src/config/load.ts";
@@ -89,6 +89,14 @@ test("unknown commands and flags exit 2 and name the nearest", async () => {
       /^mcptun: unknown command 'isue'\n\(Did you mean issue\?\)\n\(see "mcptun token --help"\)\n$/,
     ],
     [["init", "extra"], /^mcptun: too many arguments/],
+    [["help", "bogus"], /^mcptun: unknown command 'bogus'\n\(see "mcptun --help"\)\n$/],
+    [["help", "token", "isue"], /^mcptun: unknown command 'isue'\n\(Did you mean issue\?\)\n/],
+    [["edge", "--config", ""], /^mcptun: --config: its value is empty/],
+    [["token", "issue", "--rift", "a", "--user", "b"], /^mcptun: --rift or --user, not both/],
+    [
+      ["token", "revoke", "a", "--user", "b"],
+      /^mcptun: The NAME of a rift or --user NAME, not both/,
+    ],
     [["token", "rotate"], /^mcptun: missing required argument 'rift'/],
   ];
 
@@ -125,6 +133,7 @@ test("the starter file is valid, whatever the host is called", () => {
     const { config } = loadConfig({ text: starter(host) });
 
     assert.equal(config.tunnels.length, 1);
+    assert.equal(config.tunnels[0]?.auth, "edge");
     assert.equal(config.rift.exposes.length, 1);
   }
 });
@@ -143,6 +152,49 @@ test("init writes a valid file once and then refuses", async () => {
   assert.equal(second.code, 1);
   assert.match(second.stderr, /^mcptun: "fresh.toml" exists and stays as it is: move it away/);
   assert.equal(readFileSync(join(folder, "fresh.toml"), "utf8"), text);
+});
+
+test("a file that cannot be written names the folder that is not there", async () => {
+  const init = await run(["init", "--config", "none/mcptun.toml"]);
+  const issue = await run(["token", "issue", "--user", "a", "--out", "none/a.token"]);
+
+  for (const { code, stderr } of [init, issue]) {
+    assert.equal(code, 1);
+    assert.match(stderr, /^mcptun: Cannot write "none\/.*": there is no folder ".*none" \(make it/);
+  }
+});
+
+test("an edge names the key of an address that this host does not have", async () => {
+  const file = join(folder, "elsewhere.toml");
+  writeFileSync(
+    file,
+    `[edge]
+listen = "127.0.0.1:0"
+tunnel_listen = "127.0.0.1:0"
+hosts = ["localhost"]
+behind_proxy = true
+state_dir = "elsewhere-state"
+[[tunnel]]
+name = "a"
+`,
+  );
+  // TEST-NET-1 (RFC 5737): no host has it.
+  const cases = [
+    [
+      "--listen",
+      "192.0.2.1:8080",
+      /"192\.0\.2\.1:8080": .*no such address.*edge\.listen, --listen/,
+    ],
+    ["--tunnel-listen", "192.0.2.1:4443", /UDP .*no such address.*\(edge\.tunnel_listen, --tun/],
+  ] as const;
+  let ran = 0;
+  for (const [flag, address, says] of cases) {
+    const { code, stderr } = await run(["edge", "--config", file, flag, address]);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, says);
+    ran++;
+  }
+  assert.equal(ran, 2);
 });
 
 test("config check prints values with origins, and never a credential", async () => {
@@ -172,6 +224,31 @@ test("config check prints values with origins, and never a credential", async ()
   for (const { stdout, stderr } of [text, json]) {
     assert.doesNotMatch(stdout + stderr, /mcpt_secret/);
   }
+});
+
+test("config check warns of what only one of the two hosts would refuse", async () => {
+  const text = `[edge]
+tunnel_listen = "0.0.0.0:4443"
+[[tunnel]]
+name = "a"
+[[rift.expose]]
+tunnel = "a"
+upstream = "http://127.0.0.1:1"
+authorization_file = "gone.txt"
+`;
+  writeFileSync(join(folder, "hints.toml"), text);
+
+  const { code, stderr } = await run(["config", "check", "--config", "hints.toml"]);
+  const json = await run(["config", "check", "--config", "hints.toml", "--json"]);
+
+  assert.equal(code, 0);
+  assert.match(
+    stderr,
+    /warning: edge\.tunnel_address: missing, .*"mcptun token issue --rift" would/,
+  );
+  assert.match(stderr, /warning: hints\.toml:8:1 rift\.expose\[0\]\.authorization_file: .*no such/);
+  const { valid, warnings } = JSON.parse(json.stdout) as { valid: boolean; warnings: string[] };
+  assert.deepEqual([valid, warnings.length], [true, 2]);
 });
 
 test("config check lists every problem and exits 2", async () => {
@@ -378,6 +455,18 @@ test("a bug exits 70 with its stack and where to report it, an expected failure 
     /^mcptun: internal error\nRangeError: Something broke\n\s+at [^]*report it/,
   );
   assert.equal(expected.text, "mcptun: The port is taken\n");
+});
+
+test("a check whose output nobody reads any more ends without a word", () => {
+  const stderr = new TextSink();
+  const closed = new AbortController();
+  closed.abort(OUTPUT_CLOSED);
+  const interrupted = new TunnelError("ABORTED", "The check was interrupted");
+
+  const code = reportFailure({ ...ioTo(stderr), signal: closed.signal }, interrupted);
+
+  assert.equal(code, 0);
+  assert.equal(stderr.text, "");
 });
 
 interface RunOptions {

@@ -403,7 +403,7 @@ test("wrong usage exits 2, prints nothing on stdout, and says what to write", as
   const issue = ["token", "issue"];
   const cases: [string[], RegExp][] = [
     [issue, /Say who it is for: --rift NAME for a rift, or --user NAME/],
-    [[...FOR_RIFT, "a", "--user", "b"], /Say who it is for/],
+    [[...FOR_RIFT, "a", "--user", "b"], /--rift or --user, not both/],
     [[...issue, "--rift", "a", "--ttl", "1h"], /--tunnels is missing/],
     [[...issue, "--rift", "a", "--tunnels", "x"], /--ttl is missing/],
     [[...FOR_RIFT, "a", "--groups", "g"], /--groups is for users/],
@@ -412,14 +412,14 @@ test("wrong usage exits 2, prints nothing on stdout, and says what to write", as
     [[...FOR_USER, "a", "--ttl", "30"], /--ttl: "30" is not a duration/],
     [[...FOR_USER, "a", "--ttl", "5s"], /--ttl: "5s" is out of range/],
     [[...FOR_USER, "a", "--ttl", "9999d"], /--ttl: "9999d" is out of range/],
-    [[...FOR_USER, ""], /Cannot use "" as a user name/],
+    [[...FOR_USER, ""], /--user: its value is empty/],
     [[...FOR_USER, "a,b"], /Cannot use "a,b" as a user name/],
     [[...FOR_USER, "a\u001b[31m"], /Cannot use "a\\u001b\[31m" as a user name/],
     [[...FOR_USER, "a\u009b2J"], /Cannot use "a\\u\{9b\}2J" as a user name/],
     [[...FOR_USER, "a", "--groups", "b\u202ec"], /Cannot use "b\\u\{202e\}c" as a group name/],
     [[...FOR_RIFT, "Laptop"], /Cannot use "Laptop" as a rift name/],
     [["token", "revoke"], /Say whose/],
-    [["token", "revoke", "a", "--user", "b"], /Say whose/],
+    [["token", "revoke", "a", "--user", "b"], /not both/],
     [["token", "revoke", "a", "--id", "b"], /--id is for tokens of users/],
     [["token", "revoke", "latop"], /"latop": no rift's .* \(did you mean "laptop"\?\)/],
     [["token", "revoke", "alice"], /\(a user has it: add --user\)/],
@@ -460,6 +460,35 @@ test("revoke and rotate where nothing was issued make no state directory", async
     assert.match(stderr, /there is no state directory/);
   }
   assert.ok(!existsSync(join(folder, "state")));
+});
+
+test("with --state-dir tokens are issued, listed and revoked while the file has a mistake", async (t) => {
+  const { run, folder } = place(t);
+  const issued = await run(...FOR_RIFT, "laptop");
+  writeFileSync(join(folder, "mcptun.toml"), "[edge]\nlisten = 7\n");
+  const commands = [
+    ["token", "revoke", "laptop"],
+    ["token", "list", "--json"],
+    [...FOR_USER, "alice"],
+  ];
+  let ran = 0;
+
+  for (const argv of commands) {
+    const without = await run(...argv);
+    const named = await run(...argv, "--state-dir", "state");
+    assert.equal(without.code, 2);
+    assert.match(without.stderr, /without the configuration, give --state-dir FOLDER\n/);
+    assert.equal(named.code, 0, named.stderr);
+    ran++;
+  }
+  const { rifts, users } = lineOf(
+    await run("token", "list", "--all", "--json", "--state-dir", "state"),
+  ) as { rifts: { state: string }[]; users: unknown[] };
+
+  assert.equal(issued.code, 0);
+  assert.equal(ran, 3);
+  assert.equal(rifts[0]?.state, "revoked");
+  assert.equal(users.length, 1);
 });
 
 test("a token on the command line is refused and not repeated", async (t) => {

@@ -35,6 +35,7 @@ test(
     assert.match(stderr, /^rift +laptop\ntunnels +code, wiki-\*\n/);
     assert.match(stderr, /^new one ends +\d{4}-\d\d-\d\d \d\d:\d\d UTC, in 30 days$/m);
     assert.match(stderr, /^old one ends +\d{4}-\d\d-\d\d \d\d:\d\d UTC, in 24 hours$/m);
+    assert.match(stderr, /^Next: .*token file/m);
     assert.doesNotMatch(stderr, /mcpt_/);
     assert.deepEqual(
       new Map(rows.map(({ serial, state }) => [serial, state])),
@@ -89,7 +90,10 @@ test("revoke after rotate ends both credentials", async (t) => {
 
   assert.match(stdout, /^Revoked 2 credentials of rift "laptop" \([0-9a-f]+, [0-9a-f]+\)\n/);
   assert.equal(again.code, 2);
-  assert.match(again.stderr, /Cannot rotate "laptop": its credential is revoked or has ended/);
+  assert.match(
+    again.stderr,
+    /Cannot rotate "laptop": its credential is revoked or has ended/,
+  );
 });
 
 test(

@@ -9,6 +9,19 @@ import { repositoryRoot } from "../../support/cli_process.ts";
 
 const FIXTURES = join(repositoryRoot(), "tests/fixtures/config");
 
+test("an algorithm that is not accepted is answered with those that are", () => {
+  const issuer = '[[auth.issuer]]\nissuer = "https://id.example.com"\nalgorithms = ';
+  const { message } = refusalOf({ text: `${issuer}["none", "ES256", "HS256", 7]\n` });
+  const accepted =
+    "(accepted: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA)";
+
+  assert.deepEqual(message.split("\n").map((problem) => problem.replace(/^\S+ /, "")), [
+    `auth.issuer[0].algorithms[0]: "none" is not accepted ${accepted}`,
+    `auth.issuer[0].algorithms[2]: "HS256" is not accepted ${accepted}`,
+    `auth.issuer[0].algorithms[3]: 7 is not accepted ${accepted}`,
+  ]);
+});
+
 test("every invalid file is refused with all its problems and their places", () => {
   const names = tomlFiles(join(FIXTURES, "invalid"));
 

@@ -172,6 +172,24 @@ test("A revoked rift is told why and out of rotation at once, and disconnected i
   assert.equal(end.reason, "credential");
 });
 
+test("A rift is told once when its credential was rotated, and when it ends", async () => {
+  const { authority, recheckAll, connect } = await setUp();
+  const rift = await connect();
+  const endsMs = ENDS_AT_MS - 60_000;
+  authority.answer = { ...RIFT, expiresAtMs: endsMs, renewableAtMs: Infinity };
+
+  recheckAll();
+  const told = await rift.hear();
+  recheckAll();
+  await settled();
+  authority.answer = new TunnelError("REFUSED", "over");
+  recheckAll();
+  const next = await rift.hear();
+
+  assert.deepEqual(told, { type: "ending", endsMs, reason: "The credential was rotated" });
+  assert.equal(next.type, "refusal");
+});
+
 test("A rift is kept while the edge cannot tell, and looked at again at the next heartbeat", async () => {
   const { clock, context, authority, recheckAll, connect } = await setUp();
   const rift = await connect();
@@ -343,7 +361,8 @@ test("A renewal that the authority refuses says when to ask again, if ever", asy
     authority.onRenew = () => Promise.reject(error);
     const rift = await connect(RENEWING);
     askRenewal(rift, "a1");
-    const answer = await rift.hear();
+    let answer = await rift.hear();
+    if (answer.type === "ending") answer = await rift.hear();
     assert.ok(answer.type === "renew_refused");
     assert.equal(answer.retryAfterMs, retryAfterMs);
     assert.doesNotMatch(answer.reason, /var/);

@@ -20,6 +20,7 @@ import { derOfPem, pemOfDer } from "../../../src/identity/pem.ts";
 import { isRenewalProof, makeRenewalKey, readRenewed } from "../../../src/identity/renewal.ts";
 import { riftAuthority } from "../../../src/identity/rift_authority.ts";
 import { openTunnelCa } from "../../../src/identity/tunnel_ca.ts";
+import { MAX_ACTIVE_CREDENTIALS } from "../../../src/limits.ts";
 import { silentLogger } from "../../../src/log.ts";
 import { fakeClock } from "../../support/fake_clock.ts";
 
@@ -182,6 +183,39 @@ test("renew() adds one record, however often one credential asks", async (t) => 
     [rift.serial, second.rift.serial],
   );
   await assert.rejects(authority.recheck(first.rift), refusal(/not known/));
+});
+
+test("renew() for a copy of an old credential leaves the one that its rift is using", async (t) => {
+  const { clock, authority, issue, verify, logged } = await setUp(t);
+  const rift = await verify(await issue("laptop"));
+  clock.advance(20 * DAY_MS);
+  const connected = await authority.renew(rift, makeRenewalKey().publicKey);
+  await authority.recheck(connected.rift); // as a live connection does
+
+  const copy = await authority.renew(rift, makeRenewalKey().publicKey);
+  const third = await authority.renew(rift, makeRenewalKey().publicKey);
+  await authority.verify([third.certificate]);
+
+  assert.ok(await authority.recheck(connected.rift));
+  assert.ok(await authority.recheck(third.rift));
+  await assert.rejects(authority.recheck(copy.rift), refusal(/not known/), "nobody had used it");
+  assert.deepEqual(logged, [["warn", "laptop"], ["warn", "laptop"]]);
+});
+
+test("renew() is refused when the name has too many that are in use", async (t) => {
+  const { clock, store, authority, issue, verify } = await setUp(t);
+  const rift = await verify(await issue("laptop"));
+  clock.advance(20 * DAY_MS);
+  for (let count = 1; count < MAX_ACTIVE_CREDENTIALS; count++) {
+    await authority.verify([(await authority.renew(rift, makeRenewalKey().publicKey)).certificate]);
+  }
+
+  await assert.rejects(
+    authority.renew(rift, makeRenewalKey().publicKey),
+    refusal(/renewed too often/),
+  );
+
+  assert.equal((await store.list()).length, MAX_ACTIVE_CREDENTIALS);
 });
 
 test("renew() for years neither grows the file nor shortens the lifetime", async (t) => {
@@ -404,7 +438,13 @@ async function setUp(t: TestContext) {
   const clock = fakeClock();
   const ca = await openTunnelCa({ stateDir, clock, log: silentLogger });
   const store = await CredentialStore.open({ stateDir });
-  const authority = riftAuthority({ ca, store, clock });
+  const logged: (readonly [string, unknown])[] = [];
+  const log = {
+    ...silentLogger,
+    warn: (_: string, fields?: Readonly<Record<string, unknown>>) =>
+      void logged.push(["warn", fields?.["rift"]]),
+  };
+  const authority = riftAuthority({ ca, store, clock, log });
   const address = "edge.example:4443";
   return {
     stateDir,
@@ -412,6 +452,7 @@ async function setUp(t: TestContext) {
     ca,
     store,
     authority,
+    logged,
     issue: (name: string, ttlMs = TTL_MS) =>
       issueRiftCredential({ ca, store, name, tunnels: ["team-a-*"], ttlMs, address, clock }),
     verify: ({ material }: Credential) =>

@@ -143,6 +143,36 @@ test("Renewer warns once, with the date and the remedy, when it cannot be renewe
   assert.equal(warned, 2);
 });
 
+test("Renewer warns once of an early end, and asks no more", async () => {
+  const { clock, link, renewer, log } = await setUp();
+  renewer.use(link);
+  const endsMs = START_MS + HOUR_MS;
+
+  renewer.endsEarly({ endsMs, reason: "The credential was rotated" });
+  renewer.endsEarly({ endsMs, reason: "The credential was rotated" });
+  clock.advance(9 * HOUR_MS);
+
+  assert.deepEqual(log.warnings.map(({ reason, ends }) => [reason, ends]), [
+    ["The credential was rotated", new Date(endsMs).toISOString()],
+  ]);
+  assert.match(String(log.warnings[0]?.["remedy"]), /token file/);
+  assert.equal(link.asked.length, 0);
+});
+
+test("Renewer drops the answer for a credential that another has replaced meanwhile", async () => {
+  const { clock, link, renewer, certificateFor, kept, log, other } = await setUp();
+  renewer.use(link);
+  clock.advance(8 * HOUR_MS);
+
+  renewer.replace(other);
+  link.answer(await certificateFor(link.asked[0]!.publicKey));
+  await settled();
+
+  assert.equal(renewer.tls, other);
+  assert.equal(kept.all.length, 0);
+  assert.equal(log.warnings.length, 0);
+});
+
 test("Renewer keeps the new credential in use when it cannot be kept elsewhere", async () => {
   const { clock, link, renewer, certificateFor, kept, log } = await setUp();
   const before = renewer.tls;
@@ -248,6 +278,7 @@ async function setUp() {
     notAfterMs: clock.wallNow() + LIFETIME_MS,
   });
   const pair = await makeLeaf(issuer, facts());
+  const other = { caPem: issuer.certPem, ...await makeLeaf(issuer, facts()) };
   const kept = new Kept();
   const log = new TestLog();
   const stop = new AbortController();
@@ -266,7 +297,7 @@ async function setUp() {
       await makeLeafFor(issuer, { ...facts(), publicKey }),
     )!,
   });
-  return { clock, link: new TestLink(), renewer, certificateFor, kept, log, stop };
+  return { clock, link: new TestLink(), renewer, certificateFor, kept, log, stop, other };
 }
 
 function refused(reason: string, retryAfterMs: number | undefined): RenewRefused {

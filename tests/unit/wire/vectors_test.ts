@@ -37,7 +37,7 @@ const FORMATS: readonly Format[] = [
   },
   {
     file: "control",
-    count: 59,
+    count: 63,
     decode: (bytes) => new ControlReader().push(bytes)[0] ?? null,
     // A JSON file cannot say `undefined`; an absent member means it.
     encode: (value) => encodeControl(withBytes(value) as ControlMessage),
