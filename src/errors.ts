@@ -59,7 +59,7 @@ export const ERROR_TABLE = {
     quic: 0x13,
     sentence: "The private server broke off its answer",
   },
-  TUNNEL_OFFLINE: { retry: true, exit: 1, http: 503, sentence: "No rift is connected" },
+  TUNNEL_OFFLINE: { retry: true, exit: 1, http: 503, sentence: "No rift serves this tunnel now" },
   // Front door.
   BAD_REQUEST: { retry: false, exit: 1, http: 400, sentence: "The request is not valid" },
   UNAUTHENTICATED: { retry: false, exit: 1, http: 401, sentence: "A valid token is required" },

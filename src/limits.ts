@@ -55,8 +55,8 @@ export const MAX_HANDSHAKES_PER_ADDRESS = 128;
 export const HANDSHAKES_PER_ADDRESS_PER_SECOND = 250;
 export const HANDSHAKE_BURST_PER_ADDRESS = 250;
 /**
- * The same for all addresses together, but for those that a verified rift came from: one costs
- * 0.4 ms (Node 20), most of it the signature, so a fifth of a core.
+ * The same for all addresses together, but for those that a rift with a good credential came from:
+ * one costs 0.4 ms (Node 20), most of it the signature, so a fifth of a core.
  */
 export const HANDSHAKES_PER_SECOND = 500;
 /**
@@ -341,6 +341,8 @@ export const HELLO_TIMEOUT_MS = 10_000;
 export const HEARTBEAT_MS = 5_000;
 /** Time a rift that has nothing left to do waits for the edge to close, ms. */
 export const GOODBYE_GRACE_MS = 1_000;
+/** Time a rift has to read its refusal before the edge closes; one that reads it closes itself, ms. */
+export const REFUSAL_READ_MS = 1_000;
 /** Time an edge tells a rift to wait before it tries again, ms. */
 export const REFUSAL_RETRY_MS = 5_000;
 /** Different refusals of one rift connection that are warnings in the edge's log; more are `debug`. */

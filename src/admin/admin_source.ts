@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { ListenerStats } from "../transport/transport.ts";
+
 /** Whom an admin listener speaks for. */
 export interface AdminSource {
   status(): AdminStatus;
@@ -46,10 +48,14 @@ export interface AdminStatus {
   /** In flight now. */
   readonly exchanges: number;
   readonly tunnels: readonly AdminTunnel[];
+  /** Every connection of a rift, also of one that serves no tunnel yet. */
+  readonly rifts: readonly AdminRift[];
   /** Requests that reached no tunnel, by error code. */
   readonly refused: Readonly<Record<string, number>>;
   /** Connections of rifts that were refused, by reason code. */
   readonly refusedRifts: Readonly<Record<string, number>>;
+  /** Strangers at the listener for rifts; `undefined` when its transport cannot say. */
+  readonly newcomers?: ListenerStats | undefined;
 }
 
 /** One declared tunnel. */
@@ -59,6 +65,8 @@ export interface AdminTunnel {
   readonly protocol: "mcp" | "http";
   readonly auth: "edge" | "upstream";
   readonly rifts: readonly AdminRift[];
+  /** Names of rifts that are connected and will serve it once their private server answers. */
+  readonly waiting: readonly string[];
   /** In flight now. */
   readonly exchanges: number;
   readonly eventStreams: number;

@@ -8,6 +8,7 @@
 import { Counter, Gauge, Registry } from "prom-client";
 
 import { ERROR_TABLE } from "../errors.ts";
+import type { DropReason } from "../transport/transport.ts";
 import type { RefusalCode } from "../wire/control.ts";
 import type { AdminAudit, AdminStatus, ReloadStatus } from "./admin_source.ts";
 import { LATENCY_BOUNDS_MS } from "./admin_source.ts";
@@ -40,6 +41,12 @@ export class Metrics {
     "Connections of rifts that a tunnel can use now.",
     ["tunnel"],
   );
+  readonly #waiting = this.#gauge(
+    "mcptun_tunnel_rifts_waiting",
+    "Rifts that are connected, but wait for the private server of a tunnel.",
+    ["tunnel"],
+  );
+  readonly #connected = this.#gauge("mcptun_rifts", "Connections of rifts.");
   readonly #refused = this.#counter(
     "mcptun_requests_refused_total",
     "Requests that reached no tunnel, by error code.",
@@ -49,6 +56,15 @@ export class Metrics {
     "mcptun_rifts_refused_total",
     "Connections of rifts that were refused, by reason code.",
     ["code"],
+  );
+  readonly #handshakes = this.#gauge(
+    "mcptun_handshakes",
+    "Handshakes at the listener for rifts that are not done.",
+  );
+  readonly #dropped = this.#counter(
+    "mcptun_newcomers_dropped_total",
+    "Datagrams and handshakes at the listener for rifts that were dropped, by reason.",
+    ["reason"],
   );
   readonly #connections = this.#gauge(
     "mcptun_client_connections",
@@ -118,14 +134,17 @@ export class Metrics {
         this.#inFlight,
         this.#streams,
         this.#rifts,
+        this.#waiting,
         this.#refused,
         this.#refusedRifts,
+        this.#dropped,
       ]
     ) metric.reset();
     for (const tunnel of status.tunnels) {
       const label = { tunnel: tunnel.name };
       this.#inFlight.set(label, tunnel.exchanges);
       this.#streams.set(label, tunnel.eventStreams);
+      this.#waiting.set(label, tunnel.waiting.length);
       this.#rifts.set(label, tunnel.rifts.filter(({ healthy }) => healthy).length);
       for (const [outcome, count] of Object.entries(tunnel.outcomes)) {
         this.#exchanges.inc({ ...label, outcome: known(outcome, OUTCOMES) }, count);
@@ -137,6 +156,11 @@ export class Metrics {
     for (const [code, count] of Object.entries(status.refusedRifts)) {
       this.#refusedRifts.inc({ code: known(code.toLowerCase(), RIFT_CODES) }, count);
     }
+    for (const [reason, count] of Object.entries(status.newcomers?.dropped ?? {})) {
+      this.#dropped.inc({ reason: known(reason, DROP_REASONS) }, count);
+    }
+    this.#handshakes.set(status.newcomers?.handshakes ?? 0);
+    this.#connected.set(status.rifts.length);
     this.#connections.set(status.clientConnections);
   }
 
@@ -208,4 +232,14 @@ const REFUSALS: Readonly<Record<RefusalCode, true>> = {
   limit: true,
   protocol: true,
 };
+const DROPS: Readonly<Record<DropReason, true>> = {
+  garbage: true,
+  bad_token: true,
+  retry_rate: true,
+  handshake_rate: true,
+  address_full: true,
+  table_full: true,
+  connections_full: true,
+};
+const DROP_REASONS: ReadonlySet<string> = new Set(Object.keys(DROPS));
 const RIFT_CODES: ReadonlySet<string> = new Set([...Object.keys(REFUSALS), ...ERROR_CODES]);

@@ -34,8 +34,10 @@ export function connectedSerials(status: unknown): ReadonlySet<string> | undefin
   const tunnels = listIn(status, "tunnels");
   if (tunnels === undefined) return undefined;
   const serials = new Set<string>();
-  for (const tunnel of tunnels) {
-    const rifts = listIn(tunnel, "rifts");
+  // An edge that lists no rifts of its own is older: it tells only those that serve a tunnel.
+  const all = listIn(status, "rifts") === undefined ? tunnels : [status, ...tunnels];
+  for (const holder of all) {
+    const rifts = listIn(holder, "rifts");
     if (rifts === undefined) return undefined;
     for (const rift of rifts) {
       if (typeof rift !== "object" || rift === null) return undefined;

@@ -92,8 +92,8 @@ export class EdgeState {
 
   /** Notes which rifts are connected now. */
   note(edge: Edge): void {
-    for (const { rifts } of edge.status().tunnels) {
-      for (const { name, serial, healthy } of rifts) if (healthy) this.#seen.seen(name, serial);
+    for (const { name, serial, healthy } of edge.status().rifts) {
+      if (healthy) this.#seen.seen(name, serial);
     }
   }
 

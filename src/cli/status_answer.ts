@@ -19,6 +19,22 @@ export interface StatusAnswer {
   readonly config: { readonly loadedAtMs: number; readonly problems: readonly string[] };
   readonly latencyBoundsMs: readonly number[];
   readonly tunnels: readonly TunnelAnswer[];
+  /** Every connection; of an older edge those that serve a tunnel. */
+  readonly rifts: readonly RiftAnswer[];
+  /** Absent: the edge keeps no trail. */
+  readonly audit: AuditAnswer | undefined;
+  /** What strangers sent to the listener for rifts and was dropped; 0 of an edge that does not say. */
+  readonly dropped: number;
+}
+
+/** The audit trail. */
+export interface AuditAnswer {
+  readonly file: string;
+  readonly records: number;
+  readonly lost: number;
+  /** Are new exchanges refused while there is a problem? */
+  readonly blocks: boolean;
+  readonly problem: string | undefined;
 }
 
 /** One tunnel. */
@@ -27,6 +43,8 @@ export interface TunnelAnswer {
   readonly url: string;
   readonly auth: string;
   readonly rifts: readonly RiftAnswer[];
+  /** Names of rifts that are connected and wait for the private server; none of an older edge. */
+  readonly waiting: readonly string[];
   readonly exchanges: number;
   readonly eventStreams: number;
   readonly outcomes: Readonly<Record<string, number>>;
@@ -78,6 +96,10 @@ class Fields {
     return asNumber(this.#own(name));
   }
 
+  optionalText(name: string): string | undefined {
+    return this.#own(name) === undefined ? undefined : this.text(name);
+  }
+
   flag(name: string): boolean {
     const value = this.#own(name);
     if (typeof value !== "boolean") throw new Unreadable();
@@ -92,6 +114,15 @@ class Fields {
     const value = this.#own(name);
     if (!Array.isArray(value)) throw new Unreadable();
     return value.map((item: unknown) => read(item));
+  }
+
+  /** An older edge may lack it. */
+  optionalList<T>(name: string, read: (item: unknown) => T): T[] | undefined {
+    return this.#own(name) === undefined ? undefined : this.list(name, read);
+  }
+
+  optionalObject(name: string): Fields | undefined {
+    return this.#own(name) === undefined ? undefined : this.object(name);
   }
 
   counts(): Record<string, number> {
@@ -118,6 +149,9 @@ function asText(value: unknown): string {
 function statusOf(fields: Fields): StatusAnswer {
   const address = fields.object("tunnelAddress");
   const config = fields.object("config");
+  const tunnels = fields.list("tunnels", (item) => tunnelOf(new Fields(item)));
+  const rifts = fields.optionalList("rifts", (item) => riftOf(new Fields(item)));
+  const dropped = fields.optionalObject("newcomers")?.object("dropped").counts() ?? {};
   return {
     edgeId: fields.text("edgeId"),
     version: fields.text("version"),
@@ -133,7 +167,21 @@ function statusOf(fields: Fields): StatusAnswer {
       problems: config.list("problems", asText),
     },
     latencyBoundsMs: fields.list("latencyBoundsMs", asNumber),
-    tunnels: fields.list("tunnels", (item) => tunnelOf(new Fields(item))),
+    tunnels,
+    audit: auditOf(fields.optionalObject("audit")),
+    dropped: Object.values(dropped).reduce((sum, times) => sum + times, 0),
+    rifts: rifts ?? tunnels.flatMap((tunnel) => tunnel.rifts),
+  };
+}
+
+function auditOf(fields: Fields | undefined): AuditAnswer | undefined {
+  if (fields === undefined) return undefined;
+  return {
+    file: fields.text("file"),
+    records: fields.number("records"),
+    lost: fields.number("lost"),
+    blocks: fields.flag("blocks"),
+    problem: fields.optionalText("problem"),
   };
 }
 
@@ -144,6 +192,7 @@ function tunnelOf(fields: Fields): TunnelAnswer {
     url: fields.text("url"),
     auth: fields.text("auth"),
     rifts: fields.list("rifts", (item) => riftOf(new Fields(item))),
+    waiting: fields.optionalList("waiting", asText) ?? [],
     exchanges: fields.number("exchanges"),
     eventStreams: fields.number("eventStreams"),
     outcomes: fields.object("outcomes").counts(),

@@ -4,7 +4,7 @@ import { ERROR_TABLE } from "../errors.ts";
 import type { ErrorFacts } from "../errors.ts";
 import { type Column, fitTable, inertText, shorten, wrapped } from "./fitted_table.ts";
 import { timeOf } from "./report.ts";
-import type { RiftAnswer, StatusAnswer, TunnelAnswer } from "./status_answer.ts";
+import type { AuditAnswer, RiftAnswer, StatusAnswer, TunnelAnswer } from "./status_answer.ts";
 
 /** What the lines are for. */
 export interface View {
@@ -37,7 +37,8 @@ export function statusLines(status: StatusAnswer, view: View): string[] {
     "",
     ...table(tunnelColumns(status.latencyBoundsMs), status.tunnels, "No tunnel is declared"),
     "",
-    ...table(riftColumns(view.nowMs), distinctRifts(status.tunnels), "No rift is connected"),
+    ...table(riftColumns(view.nowMs), distinctRifts(status.rifts), "No rift is connected"),
+    ...waitingLines(status.tunnels, view),
   ];
   if (leftOut.size > 0) {
     const text = `Not shown at this width: ${[...leftOut].join(", ")} (see --json)`;
@@ -67,7 +68,11 @@ function headLines(status: StatusAnswer, view: View): string[] {
     ],
     ["up", `${span(view.nowMs - status.startedAtMs)}, since ${timeOf(status.startedAtMs)}`],
     ["public", inertText(status.url)],
-    ["rifts", `${inertText(host)}:${port} (UDP)`],
+    [
+      "rifts",
+      `${inertText(host)}:${port} (UDP)` +
+      (status.dropped === 0 ? "" : `, ${count(status.dropped, "packet")} of strangers dropped`),
+    ],
     [
       "clients",
       `${count(status.clientConnections, "connection")}, ${
@@ -75,6 +80,7 @@ function headLines(status: StatusAnswer, view: View): string[] {
       } in flight`,
     ],
     ["config", `loaded ${timeOf(loadedAtMs)}`],
+    ...(status.audit === undefined ? [] : [["audit", auditText(status.audit)] as const]),
   ];
   const lines = [
     bold(fit(`edge ${inertText(status.edgeId)}`)),
@@ -83,6 +89,13 @@ function headLines(status: StatusAnswer, view: View): string[] {
       return dim(line.slice(0, LABEL)) + line.slice(LABEL);
     }),
   ];
+  if (status.audit?.problem !== undefined) {
+    const { problem, blocks } = status.audit;
+    const text = `${inertText(problem)}${blocks ? "; new exchanges are refused meanwhile" : ""}`;
+    lines.push(
+      ...wrapped(text, view.width - LABEL).map((line) => bold(`${" ".repeat(LABEL)}${line}`)),
+    );
+  }
   if (problems.length > 0) {
     const shown = problems.slice(0, MAX_PROBLEMS);
     lines.push(
@@ -102,15 +115,32 @@ function headLines(status: StatusAnswer, view: View): string[] {
   return lines;
 }
 
+function auditText({ file, records, lost }: AuditAnswer): string {
+  const text = `${inertText(file)}, ${count(records, "record")}`;
+  return lost === 0 ? text : `${text}, ${lost} lost`;
+}
+
+/** What to look at when a tunnel has no rift although there is one. */
+function waitingLines(tunnels: readonly TunnelAnswer[], view: View): string[] {
+  const lines = tunnels.flatMap(({ name, waiting }) =>
+    waiting.map((rift) =>
+      `${inertText(name)}: rift ${inertText(rift)} is connected, its server does not answer yet`
+    )
+  );
+  const shown = lines.slice(0, MAX_WAITING);
+  if (shown.length < lines.length) shown.push(`… and ${lines.length - shown.length} more`);
+  return shown.length === 0 ? [] : ["", ...shown.flatMap((line) => wrapped(line, view.width))];
+}
+
 function tunnelColumns(boundsMs: readonly number[]): Column<TunnelAnswer>[] {
   return [
     { title: "TUNNEL", cell: ({ name }) => inertText(name), minWidth: 10 },
     { title: "AUTH", cell: ({ auth }) => inertText(auth), dispensable: 7 },
     {
       title: "RIFTS",
-      cell: ({ rifts }) =>
+      cell: ({ rifts, waiting }) =>
         rifts.filter(({ healthy }) => healthy).map(({ name }) => inertText(name)).join(",") ||
-        "none",
+        (waiting.length > 0 ? "waiting" : "none"),
       minWidth: 8,
     },
     number("IN FLIGHT", ({ exchanges }) => String(exchanges)),
@@ -153,9 +183,9 @@ function number<Row>(
 }
 
 /** A connection that carries several tunnels is one. */
-function distinctRifts(tunnels: readonly TunnelAnswer[]): RiftAnswer[] {
+function distinctRifts(rifts: readonly RiftAnswer[]): RiftAnswer[] {
   const found = new Map<string, RiftAnswer>();
-  for (const rift of tunnels.flatMap(({ rifts }) => rifts)) found.set(rift.connection, rift);
+  for (const rift of rifts) found.set(rift.connection, rift);
   return [...found.values()].sort((a, b) =>
     a.name === b.name ? a.connectedAtMs - b.connectedAtMs : a.name < b.name ? -1 : 1
   );
@@ -222,3 +252,4 @@ function count(amount: number, noun: string): string {
 
 const LABEL = 9;
 const MAX_PROBLEMS = 5;
+const MAX_WAITING = 5;

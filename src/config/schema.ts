@@ -423,7 +423,8 @@ export const ExposeSchema = v.strictObject({
   authorization_file: optionalKey(PATH, {
     doc:
       "File whose text becomes the Authorization header for the private server, such as Bearer " +
-      "and a token. Replaces what a client sent.",
+      "and a token. Replaces what a client sent. Used only on requests of users whom the edge " +
+      'has proved, so with auth = "edge" on the tunnel: else a stranger would get in with it.',
     example: '"/etc/mcptun/upstream.auth"',
   }),
 });

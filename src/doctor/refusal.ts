@@ -123,7 +123,9 @@ const HINT_OF_CODE = {
     "check the path: /<tunnel>/mcp exactly, without a slash at the end, or the tunnel's own path",
   METHOD_REFUSED: "this path of the edge takes no POST: check the path",
   ORIGIN_REFUSED: "add the origin to the tunnel's origins; only browsers send one",
-  TUNNEL_OFFLINE: 'no rift serves this tunnel: is it running? On its host: "mcptun doctor --rift"',
+  TUNNEL_OFFLINE:
+    "no rift serves this tunnel: is it running, and has its private server answered? " +
+    'On its host: "mcptun doctor --rift"; on the edge: "mcptun status"',
   UPSTREAM_UNREACHABLE:
     'the rift cannot reach the private server: is it running? On its host: "mcptun doctor --rift"',
   UPSTREAM_FAILED: "the private server broke off its answer: look into its log and the rift's",

@@ -56,22 +56,6 @@ export function peerAddress(address: string | undefined): string {
   return address.startsWith(MAPPED) ? address.slice(MAPPED.length) : address;
 }
 
-/**
- * What limits per address count by. One customer usually has a whole IPv6 /64 (RFC 6177), so all
- * of it is one.
- */
-export function addressGroup(address: string): string {
-  if (!address.includes(":")) return address;
-  const [head = "", tail] = address.split("%")[0]!.split("::");
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const zeros = tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length);
-  const groups = [...left, ...Array<string>(zeros).fill("0"), ...right];
-  return `${
-    groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16)).join(":")
-  }::/64`;
-}
-
 function blockListOf(networks: readonly string[]): BlockList {
   const list = new BlockList();
   for (const network of networks) {

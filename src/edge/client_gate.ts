@@ -110,6 +110,11 @@ export class ClientGate {
           headers: this.challenge(tunnel, "invalid_token"),
         };
       case "insufficient_scope":
+        this.#log.info("Client refused", {
+          tunnel: tunnel.settings.name,
+          client: address,
+          reason: `the token lacks a scope: ${result.scope} is needed`,
+        });
         return {
           kind: "refused",
           code: "INSUFFICIENT_SCOPE",

@@ -217,6 +217,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         };
       });
     }
+    const cut = handler.running.size;
+    if (cut > 0) log.warn("Exchanges were cut: they had not ended within drain", { cut, drainMs });
     bodyWatch.close();
     answerWatch.close();
     for (const session of sessions.sessions) {
@@ -225,8 +227,15 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     await tunnelListener.close();
     server.destroy();
     await stopped;
+    log.info("Edge has stopped");
   }
 
+  /** Names of rifts that are there for a tunnel and wait for its private server. */
+  const waitingFor = (tunnel: string): string[] => [
+    ...new Set(
+      [...sessions.sessions].filter((session) => session.waitsFor(tunnel)).map(({ rift }) => rift),
+    ),
+  ];
   const close = (): Promise<void> => closing ??= shutDown();
   if (options.signal.aborted) await close();
   // `close` never rejects.
@@ -267,21 +276,32 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       tunnels: [...tunnels.values()].map((tunnel) =>
         tunnel.counters.status(
           tunnel,
-          registry.links(tunnel.settings.name).map((link) => link.status),
+          {
+            rifts: registry.links(tunnel.settings.name).map((link) => link.status),
+            waiting: waitingFor(tunnel.settings.name),
+          },
         )
       ),
+      rifts: [...sessions.sessions].map((session) => session.status),
       refused: Object.fromEntries(handler.refused),
       refusedRifts: { ...refusedRifts },
+      newcomers: tunnelListener.stats,
     }),
     probe(name, signal) {
       const link = tunnels.has(name) ? registry.pick(name) : undefined;
       return link === undefined
-        ? Promise.resolve({ answered: false, reason: "no rift is connected" })
+        ? Promise.resolve({ answered: false, reason: whyOffline(waitingFor(name)) })
         : probeTunnel({ tunnel: name, link, clock, signal });
     },
     waitForTunnel: (name, signal) => registry.wait(name, signal),
     close,
   };
+}
+
+function whyOffline([rift]: readonly string[]): string {
+  return rift === undefined
+    ? "no rift is connected"
+    : `rift "${rift}" is connected, but its private server does not answer yet`;
 }
 
 /** New settings that are ready to be put in force. */

@@ -1,5 +1,7 @@
 /** What an edge says about itself: plain data, made when asked. @module */
 
+import type { ListenerStats } from "../transport/transport.ts";
+
 /** What an edge is doing. Times are wall clock, ms. */
 export interface EdgeStatus {
   readonly edgeId: string;
@@ -11,10 +13,14 @@ export interface EdgeStatus {
   /** In flight now. */
   readonly exchanges: number;
   readonly tunnels: readonly TunnelStatus[];
+  /** Every connection of a rift, also of one that serves no tunnel yet. */
+  readonly rifts: readonly RiftStatus[];
   /** Requests that reached no tunnel, by error code, since the start. */
   readonly refused: Readonly<Record<string, number>>;
   /** Connections of rifts that were refused, by reason code, since the start. */
   readonly refusedRifts: Readonly<Record<string, number>>;
+  /** Strangers at the listener for rifts; `undefined` when its transport cannot say. */
+  readonly newcomers?: ListenerStats | undefined;
 }
 
 /** One declared tunnel. */
@@ -24,6 +30,8 @@ export interface TunnelStatus {
   readonly protocol: "mcp" | "http";
   readonly auth: "edge" | "upstream";
   readonly rifts: readonly RiftStatus[];
+  /** Names of rifts that are connected and will serve it once their private server answers. */
+  readonly waiting: readonly string[];
   /** In flight now. */
   readonly exchanges: number;
   /** Of these, answers that are event streams. */

@@ -69,6 +69,7 @@ export function probeTunnel({ tunnel, link, clock, signal }: ProbeOptions): Prom
         publicScheme: "http",
         clientAddress: "127.0.0.1",
         exchangeId: "probe",
+        known: "edge",
         headers: ["Accept", "*/*"],
       }));
     } catch {

@@ -20,8 +20,9 @@ import {
   LINGER_MS,
   SPARE_CLIENT_SOCKETS,
 } from "../limits.ts";
+import { addressGroup } from "../runtime/address_group.ts";
 import { endsWith } from "./answer.ts";
-import { addressGroup, peerAddress, type ProxyTrust } from "./client_address.ts";
+import { peerAddress, type ProxyTrust } from "./client_address.ts";
 import type { EdgeSettings, PublicTls } from "./edge_options.ts";
 import { rawErrorResponse } from "./error_response.ts";
 import { Turns } from "./turns.ts";

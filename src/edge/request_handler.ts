@@ -14,9 +14,10 @@ import type { ErrorCode } from "../errors.ts";
 import { ENDED_PROOF_GRACE_MS } from "../limits.ts";
 import type { Logger } from "../log.ts";
 import type { Authenticated, ClientProof } from "../principal.ts";
+import { addressGroup } from "../runtime/address_group.ts";
 import type { AwareAdmission, AwareDoor } from "./aware/aware_door.ts";
 import { answerError, endAnswer } from "./answer.ts";
-import { addressGroup, peerAddress, type ProxyTrust } from "./client_address.ts";
+import { peerAddress, type ProxyTrust } from "./client_address.ts";
 import type { ClientGate, GateResult } from "./client_gate.ts";
 import { corsHeaders, preflightHeaders } from "./cors.ts";
 import type { EdgeSettings } from "./edge_options.ts";
@@ -328,6 +329,7 @@ export class RequestHandler {
         publicScheme: forwardedScheme(headers.forwardedProto) ?? scheme,
         clientAddress: peerAddress(request.socket.remoteAddress),
         exchangeId: record?.exchangeId ?? this.#nextId(),
+        known: client === undefined ? undefined : "user",
         headers: judged === undefined
           ? passedOn(tunnel, headers)
           : judgedHeaders(passedOn(tunnel, headers), judged),

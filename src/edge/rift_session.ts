@@ -6,14 +6,15 @@
 
 import type { Clock, Timer } from "../clock.ts";
 import { errorCodeOfQuic, quicOf, TunnelError } from "../errors.ts";
+import { readCertificate } from "../identity/certificate.ts";
 import {
   HEARTBEAT_MS,
   HELLO_TIMEOUT_MS,
   MAX_MISSED_HEARTBEATS,
-  MAX_REFUSALS_LOGGED,
+  REFUSAL_READ_MS,
   REFUSAL_RETRY_MS,
 } from "../limits.ts";
-import type { LogFields, Logger } from "../log.ts";
+import type { Logger } from "../log.ts";
 import type { Connection, Stream, StreamHandler } from "../transport/transport.ts";
 import { encodeControl } from "../wire/control.ts";
 import type { ControlMessage, Hello, RefusalCode, Renew } from "../wire/control.ts";
@@ -29,6 +30,7 @@ import { type ClaimRules, Claims, type TunnelRefusal } from "./claims.ts";
 import type { RiftAuthority, TunnelSettings, VerifiedRift } from "./edge_options.ts";
 import type { RiftStatus } from "./edge_status.ts";
 import type { RiftLink, TunnelRegistry } from "./registry.ts";
+import { RiftNews } from "./rift_news.ts";
 import { RiftRenewals } from "./rift_renewal.ts";
 
 /** What all sessions of an edge share. */
@@ -40,7 +42,7 @@ export interface SessionContext {
   /** Every session that said hello and is not over. */
   readonly sessions: Set<RiftSession>;
   /** A connection was refused as a whole. */
-  readonly onRefused?: ((code: RefusalCode) => void) | undefined;
+  onRefused?: ((code: RefusalCode) => void) | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -60,14 +62,15 @@ export class RiftSession implements RiftLink, StreamHandler {
   #instance = "";
   #software = "";
   #features: readonly string[] = [];
+  /** Tunnels that it will claim once their private servers answer. */
+  readonly #waiting = new Set<string>();
   readonly #connectedAtMs: number;
   #epoch = 0;
   #state: "new" | "verifying" | "open" | "closed" = "new";
   #draining = false;
   /** The rift has said goodbye. */
   #isLeaving = false;
-  /** What was refused before: a rift that asks for it again and again is no news. */
-  readonly #refusalsLogged = new Set<string>();
+  readonly #news: RiftNews;
   #exchanges = 0;
   #lastSeenMs: number;
   #checkedAtMs: number;
@@ -82,6 +85,7 @@ export class RiftSession implements RiftLink, StreamHandler {
     this.#context = context;
     this.connection = connection;
     this.#log = context.log.child({ connection: connection.id, remote: connection.remote });
+    this.#news = new RiftNews(this.#log);
     this.#renewals = new RiftRenewals({ ...context, log: this.#log });
     this.#lastSeenMs = context.clock.now();
     this.#connectedAtMs = context.clock.wallNow();
@@ -90,10 +94,12 @@ export class RiftSession implements RiftLink, StreamHandler {
       this.#refuse("protocol", "No hello came in time", REFUSAL_RETRY_MS);
     }, "no");
     connection.accept((stream) => this.#accept(stream));
+    // Handles its own failures.
+    void this.#checkEarly();
     // Never rejects (Connection.closed).
     void connection.closed.then((end) => {
       this.#log.info("Rift disconnected", {
-        rift: this.rift,
+        rift: this.#nameForLog,
         kind: end.kind,
         code: errorCodeOfQuic(end.code) ?? end.code,
         reason: end.reason,
@@ -112,8 +118,23 @@ export class RiftSession implements RiftLink, StreamHandler {
     return this.#verified?.name ?? "";
   }
 
+  /**
+   * Also of a rift that was refused: the handshake has checked that its certificate is from this CA,
+   * so the name in it is the one that the credential was issued for.
+   */
+  get #nameForLog(): string {
+    if (this.#verified !== undefined) return this.#verified.name;
+    const leaf = this.connection.peerCertificates[0];
+    return leaf === undefined ? "" : readCertificate(leaf)?.commonName ?? "";
+  }
+
   get features(): readonly string[] {
     return this.#features;
+  }
+
+  /** Is it there for this tunnel, and only its private server is not? */
+  waitsFor(tunnel: string): boolean {
+    return this.healthy && this.#waiting.has(tunnel) && this.#verified?.mayClaim(tunnel) === true;
   }
 
   get status(): RiftStatus {
@@ -209,7 +230,11 @@ export class RiftSession implements RiftLink, StreamHandler {
       case "claim": {
         const answer = this.#claims.claim(message.tunnels, this.#rules());
         this.#register(answer.granted);
-        if (answer.granted.length > 0) this.#send({ type: "claimed", tunnels: answer.granted });
+        for (const { name } of message.tunnels) this.#waiting.delete(name);
+        if (answer.granted.length > 0) {
+          this.#news.served(this.rift, answer.granted);
+          this.#send({ type: "claimed", tunnels: answer.granted });
+        }
         return this.#sendRefusals(answer.refusals);
       }
       case "release":
@@ -243,6 +268,25 @@ export class RiftSession implements RiftLink, StreamHandler {
     }
   }
 
+  /**
+   * Asks about the certificate before the rift says a word: TLS has found it to be of this CA, but it
+   * may be revoked, and then its holder gets no more time than it takes to be told.
+   */
+  async #checkEarly(): Promise<void> {
+    try {
+      await this.#context.rifts.verify(this.connection.peerCertificates);
+    } catch (error) {
+      // What the edge cannot tell now is told at the hello.
+      if (!isDecision(error) || this.#state !== "new") return;
+      this.#timer.cancel();
+      this.#timer = this.#context.clock.setTimer(REFUSAL_READ_MS, () => {
+        this.#noteRefusal("credential", error.message);
+        this.#over();
+        this.connection.close(quicOf("REFUSED"), "credential");
+      }, "no");
+    }
+  }
+
   async #hello(hello: Hello): Promise<void> {
     const version = chooseVersion(hello.versions, SUPPORTED_VERSIONS);
     if (version === undefined) {
@@ -260,10 +304,12 @@ export class RiftSession implements RiftLink, StreamHandler {
     if (this.#state !== "verifying") return;
 
     this.#verified = verified;
+    this.connection.trust();
     this.#instance = hello.instance;
     this.#software = hello.software;
     this.#features = commonFeatures(hello.features, SUPPORTED_FEATURES);
     this.#epoch = hello.epoch;
+    for (const name of hello.waiting ?? []) this.#waiting.add(name);
     if (this.#features.includes(FEATURES.check)) return this.#answerCheck(hello, version);
     if (!this.#replaceOlder()) {
       const reason = "A newer rift with this credential is connected";
@@ -281,7 +327,8 @@ export class RiftSession implements RiftLink, StreamHandler {
       rift: verified.name,
       instance: hello.instance,
       software: hello.software,
-      tunnels: answer.granted.join(" "),
+      tunnels: answer.granted.join(" ") || "none yet",
+      waiting: hello.waiting?.filter((name) => this.waitsFor(name)).join(" ") || undefined,
     });
     // It was verified before it could be found among the sessions: a revocation in between would
     // be missed.
@@ -361,17 +408,14 @@ export class RiftSession implements RiftLink, StreamHandler {
   #sendRefusals(refusals: readonly TunnelRefusal[]): void {
     for (const refusal of refusals) {
       const { tunnel, code, reason } = refusal;
-      this.#logRefusal("Claim refused", `${code} ${tunnel}`, { tunnel, code, reason });
+      this.#news.refused("Claim refused", `${code} ${tunnel}`, {
+        rift: this.rift,
+        tunnel,
+        code,
+        reason,
+      });
       this.#send(refusal);
     }
-  }
-
-  /** Warns once of each, and of a bounded number: a rift must not fill the disk of its edge. */
-  #logRefusal(message: string, key: string, fields: LogFields): void {
-    const isNews = this.#refusalsLogged.size < MAX_REFUSALS_LOGGED &&
-      !this.#refusalsLogged.has(key);
-    if (isNews) this.#refusalsLogged.add(key);
-    this.#log[isNews ? "warn" : "debug"](message, { rift: this.rift, ...fields });
   }
 
   #judgeAgain(tunnels: ReadonlyMap<string, TunnelSettings>): void {
@@ -445,7 +489,10 @@ export class RiftSession implements RiftLink, StreamHandler {
     void this.#renewals.answer(before, message).then((answer) => {
       if (this.#state !== "open") return;
       if ("type" in answer) {
-        this.#logRefusal("Renewal refused", "renewal", { reason: answer.reason });
+        this.#news.refused("Renewal refused", "renewal", {
+          rift: this.rift,
+          reason: answer.reason,
+        });
         return this.#send(answer);
       }
       this.#renewedFrom = before.serial;
@@ -498,13 +545,17 @@ export class RiftSession implements RiftLink, StreamHandler {
   /** Says why, and closes once the rift has had the time to read it. */
   #refuse(code: RefusalCode, reason: string, retryAfterMs: number | undefined): void {
     if (this.#state === "closed") return;
-    this.#log.warn("Rift refused", { rift: this.rift, code, reason });
-    this.#context.onRefused?.(code);
+    this.#noteRefusal(code, reason);
     this.#send({ type: "refusal", code, reason, retryAfterMs, tunnel: undefined });
     this.#over();
     this.#timer = this.#context.clock.setTimer(REFUSAL_READ_MS, () => {
       this.connection.close(quicOf("REFUSED"), code);
     }, "no");
+  }
+
+  #noteRefusal(code: RefusalCode, reason: string): void {
+    this.#log.warn("Rift refused", { rift: this.#nameForLog, code, reason });
+    this.#context.onRefused?.(code);
   }
 
   #over(): void {
@@ -528,5 +579,3 @@ const IGNORE: StreamHandler = { onData() {}, onDrain() {}, onStopped() {}, onAbo
 /** Two heartbeats and one third: one that is late on a bad line costs nothing. */
 const HEALTHY_SILENCE_MS = HEARTBEAT_MS * 2 - 500;
 const DEAD_SILENCE_MS = HEARTBEAT_MS * (MAX_MISSED_HEARTBEATS + 1);
-/** A rift closes as soon as it has read its refusal; this is for one that does not. */
-const REFUSAL_READ_MS = 1_000;

@@ -4,7 +4,7 @@ import type { Clock } from "../clock.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { TunnelSettings } from "./edge_options.ts";
 import { LATENCY_BOUNDS_MS } from "./edge_status.ts";
-import type { RiftStatus, TunnelStatus } from "./edge_status.ts";
+import type { TunnelStatus } from "./edge_status.ts";
 
 /**
  * How an exchange or a refused request ended: the class of the private server's status, the lower
@@ -66,7 +66,7 @@ export class TunnelCounters {
 
   status(
     { settings, url }: Pick<ServedTunnel, "settings" | "url">,
-    rifts: readonly RiftStatus[],
+    { rifts, waiting }: Pick<TunnelStatus, "rifts" | "waiting">,
   ): TunnelStatus {
     this.#roll();
     return {
@@ -75,6 +75,7 @@ export class TunnelCounters {
       protocol: settings.protocol,
       auth: settings.auth,
       rifts,
+      waiting,
       exchanges: this.exchanges,
       eventStreams: this.eventStreams,
       outcomes: Object.fromEntries(this.#outcomes),

@@ -15,13 +15,13 @@ import type { Dispatcher } from "undici";
 import { quicOf, TunnelError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import { REQUEST_START_BYTES } from "../limits.ts";
-import type { Secret } from "../runtime/secret.ts";
 import type { Logger } from "../log.ts";
 import type { Stream, StreamHandler } from "../transport/transport.ts";
 import { encodeResponseHead, requestHeadReader } from "../wire/head.ts";
 import type { RequestHead } from "../wire/head.ts";
 import { RequestBody } from "./request_body.ts";
 import type { UpstreamTarget } from "./target.ts";
+import type { UpstreamCredential } from "./upstream_credential.ts";
 import { upstreamHeaders } from "./upstream_headers.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -29,8 +29,8 @@ import type { Upstream } from "./upstream.ts";
 export interface ExposedTunnel {
   readonly upstream: Upstream;
   readonly target: UpstreamTarget;
-  /** What the upstream is shown instead of the client's own `Authorization`. */
-  readonly authorization?: Secret | undefined;
+  /** What the upstream is shown instead of the client's own `Authorization`; absent: nothing. */
+  readonly credential?: UpstreamCredential | undefined;
 }
 
 /** What all exchanges of a rift share. */
@@ -140,7 +140,7 @@ export class RiftExchange implements StreamHandler {
           : tunnel.target.pathOf(head.target),
         // Any token is a method; the type lists the common ones.
         method: head.method as Dispatcher.HttpMethod,
-        headers: upstreamHeaders(head, tunnel.authorization),
+        headers: upstreamHeaders(head, tunnel.credential?.for(head)),
         body: this.#requestWhole ? whole(early) : this.#streamBody(early),
       };
       tunnel.upstream.dispatch(options, new UpstreamCall(this));

@@ -16,6 +16,7 @@ import type { ExposedTunnel } from "./exchange.ts";
 import { probeUpstream } from "./probe.ts";
 import type { Expose } from "./rift_options.ts";
 import { upstreamTarget } from "./target.ts";
+import { UpstreamCredential } from "./upstream_credential.ts";
 import { openUpstream, type Upstream, type UpstreamTimeouts } from "./upstream.ts";
 
 /** Options of {@link Exposures}. */
@@ -51,7 +52,10 @@ export class Exposures {
         expose,
         target,
         upstream,
-        authorization: expose.authorization,
+        credential: expose.authorization === undefined ? undefined : new UpstreamCredential(
+          expose.authorization,
+          options.log.child({ tunnel: expose.tunnel }),
+        ),
         up: false,
         granted: false,
         refused: undefined,
@@ -66,6 +70,11 @@ export class Exposures {
     return [...this.#tunnels.values()]
       .filter((tunnel) => tunnel.up && tunnel.refused === undefined)
       .map(claimOf);
+  }
+
+  /** Names of those whose upstream has not answered yet. */
+  get waiting(): string[] {
+    return [...this.#tunnels.values()].filter(({ up }) => !up).map(({ expose }) => expose.tunnel);
   }
 
   /**

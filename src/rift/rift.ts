@@ -223,6 +223,7 @@ class RiftRunner {
           software: this.#options.software ?? "mcptun",
           attempt: failures,
           tunnels: offered,
+          waiting: this.#exposures.waiting.slice(0, MAX_TUNNELS_PER_RIFT),
         },
         find: this.#exposures.find,
         onWelcome: (welcome) => {
@@ -285,7 +286,11 @@ class RiftRunner {
 
   #welcomed({ edge, tunnels, timeMs }: Welcome): void {
     const { clock, log } = this.#options;
-    log.info("Connected to edge", { edge, tunnels: tunnels.join(" ") || "none yet" });
+    log.info("Connected to edge", {
+      edge,
+      tunnels: tunnels.join(" ") || "none yet",
+      waiting: this.#exposures.waiting.join(" ") || undefined,
+    });
     this.#tell("connected", edge);
     this.#toldFailure = undefined;
     this.#exposures.grant(tunnels);

@@ -12,7 +12,10 @@ export interface Expose {
   /** `http:` or `https:`. For `mcp` the endpoint itself, for `http` the base of all targets. */
   readonly upstream: string;
   readonly protocol: "mcp" | "http";
-  /** Value of `Authorization` for the upstream, instead of what a client sends. */
+  /**
+   * Value of `Authorization` for the upstream, instead of what a client sends: only on requests of
+   * users whom the edge has proved.
+   */
   readonly authorization?: Secret | undefined;
 }
 

@@ -7,7 +7,7 @@ import type { RequestHead } from "../wire/head.ts";
  * Flat pairs without `Host`, which the client of the upstream sets to the upstream's authority,
  * without `Origin`, which names a page the edge has judged already, and with `X-Forwarded-*`.
  *
- * `authorization` is the upstream's own credential; what a client sent then stays here.
+ * `authorization` is the rift's own credential for the upstream; what a client sent then stays here.
  *
  * The edge has left out what is hop-by-hop; it is left out again here, since the upstream and its
  * framing are the rift's to protect.

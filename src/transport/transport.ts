@@ -68,6 +68,11 @@ export interface Connection {
   readonly remote: string;
   /** The peer's certificate chain, DER, leaf first. Never empty. */
   readonly peerCertificates: readonly Uint8Array[];
+  /**
+   * The owner lets this peer in: its certificate is not only from the right CA, but good. From then
+   * on a flood of strangers does not keep others at its address out. Idempotent.
+   */
+  trust(): void;
   /** Who answers streams that the peer opens. Until it is set, they wait. */
   accept(onStream: (stream: Stream) => StreamHandler): void;
   /** @throws {TunnelError} `STREAM_LIMIT` when the peer allows no more now, `CONNECTION_CLOSED` after the end. */

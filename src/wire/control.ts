@@ -57,6 +57,8 @@ export interface Hello {
   /** Dials since the last one that succeeded. */
   readonly attempt: number;
   readonly tunnels: readonly TunnelClaim[];
+  /** Tunnels it will claim once their upstreams answer, for people; absent when there are none. */
+  readonly waiting?: readonly string[] | undefined;
 }
 
 /** The edge's answer to a hello it accepts. */
@@ -230,7 +232,8 @@ function payloadText(message: ControlMessage): string {
         fieldText(KEY.hello.epoch, varintText(message.epoch)) +
         fieldText(KEY.hello.software, utf8Binary(fitProse(message.software))) +
         fieldText(KEY.hello.attempt, varintText(message.attempt)) +
-        list(KEY.hello.tunnel, message.tunnels.map(claimText));
+        list(KEY.hello.tunnel, message.tunnels.map(claimText)) +
+        list(KEY.hello.waiting, message.waiting ?? []);
     case "welcome":
       return fieldText(KEY.welcome.version, varintText(message.version)) +
         list(KEY.welcome.feature, message.features) +
@@ -286,6 +289,7 @@ function readHello(payload: Uint8Array): Hello {
   const fields = new Fields(payload, Object.values(key), "hello");
   const software = fields.optional(key.software);
   const attempt = fields.optional(key.attempt);
+  const waiting = readNames(fields, key.waiting, 0);
   return {
     type: "hello",
     versions: fields.list(key.version, 1, MAX_OFFERED_VERSIONS).map(readVersion),
@@ -297,6 +301,7 @@ function readHello(payload: Uint8Array): Hello {
       ? 0
       : readInteger(attempt, 0, Number.MAX_SAFE_INTEGER, "attempt"),
     tunnels: readClaims(fields, key.tunnel, 0),
+    ...(waiting.length === 0 ? {} : { waiting }),
   };
 }
 
@@ -487,7 +492,16 @@ const FRAME_OF = {
 } as const satisfies Record<ControlMessage["type"], number>;
 
 const KEY = {
-  hello: { version: 1, feature: 2, instance: 3, software: 4, epoch: 5, attempt: 6, tunnel: 7 },
+  hello: {
+    version: 1,
+    feature: 2,
+    instance: 3,
+    software: 4,
+    epoch: 5,
+    attempt: 6,
+    tunnel: 7,
+    waiting: 10,
+  },
   welcome: { version: 1, feature: 2, edge: 3, tunnel: 5, heartbeatMs: 7, timeMs: 4 },
   refusal: { code: 1, reason: 2, tunnel: 3, retryAfterMs: 4 },
   claim: { tunnel: 1 },

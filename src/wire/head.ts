@@ -29,6 +29,9 @@ import { Cursor, protocolError, varintText } from "./varint.ts";
 /** Flat `[name, value, name, value]`, latin1 as node's `rawHeaders`; order and case are kept. */
 export type HeaderPairs = readonly string[];
 
+/** Whom the edge knows to be asking. */
+export type Known = "user" | "edge";
+
 /** What the edge tells the rift about a request. */
 export interface RequestHead {
   readonly tunnel: string;
@@ -44,6 +47,11 @@ export interface RequestHead {
   readonly publicScheme: "http" | "https";
   readonly clientAddress: string;
   readonly exchangeId: string;
+  /**
+   * Who asks, where the edge knows: a user whom it has proved, or itself. Absent: anyone may be
+   * asking, also when the edge is one that does not know this field.
+   */
+  readonly known?: Known | undefined;
   /** End-to-end headers only. */
   readonly headers: HeaderPairs;
 }
@@ -79,7 +87,8 @@ export function encodeRequestHead(head: RequestHead): Uint8Array {
     (head.publicScheme === "https" ? HTTPS_FIELD : HTTP_FIELD) +
     CLIENT_KEY + sized(head.clientAddress) +
     EXCHANGE_KEY + sized(head.exchangeId) +
-    (head.base === undefined ? "" : ORIGIN_FIELD);
+    (head.base === undefined ? "" : ORIGIN_FIELD) +
+    (head.known === undefined ? "" : KNOWN_KEY + sized(head.known));
   if (payload.length > MAX_HEAD_BYTES || headers.length > 2 * MAX_HEAD_FIELDS) {
     throw new TunnelError("HEADERS_TOO_LARGE", `Cannot send request head: ${SIZE_LIMITS}`);
   }
@@ -132,6 +141,7 @@ export function decodeRequestHead(bytes: Uint8Array, start: number, end: number)
   let clientAddress: string | undefined;
   let exchangeId: string | undefined;
   let base: string | undefined;
+  let known: string | undefined;
   let headers: string[] | undefined;
   while (cursor.offset < end) {
     const key = cursor.varint();
@@ -175,6 +185,10 @@ export function decodeRequestHead(bytes: Uint8Array, start: number, end: number)
         once(base);
         base = block.substring(from, to);
         break;
+      case REQUEST_FIELD.known:
+        once(known);
+        known = block.substring(from, to);
+        break;
       default:
         skip(key);
     }
@@ -191,6 +205,9 @@ export function decodeRequestHead(bytes: Uint8Array, start: number, end: number)
   if (base !== undefined && base !== "origin") {
     throw protocolError("Cannot accept base: not in its allowed form");
   }
+  if (known !== undefined && known !== "user" && known !== "edge") {
+    throw protocolError("Cannot accept known: not in its allowed form");
+  }
   const head: RequestHead = {
     tunnel,
     method,
@@ -201,7 +218,12 @@ export function decodeRequestHead(bytes: Uint8Array, start: number, end: number)
     exchangeId,
     headers,
   };
-  return base === undefined ? head : { ...head, base };
+  if (base === undefined && known === undefined) return head;
+  return {
+    ...head,
+    ...(base === undefined ? {} : { base }),
+    ...(known === undefined ? {} : { known }),
+  };
 }
 
 /**
@@ -344,6 +366,7 @@ const REQUEST_FIELD = {
   clientAddress: 13,
   exchangeId: 15,
   base: 17,
+  known: 2,
 } as const;
 
 const RESPONSE_FIELD = { headers: 1, status: 3, statusText: 2, error: 4 } as const;
@@ -364,6 +387,7 @@ const HTTPS_FIELD = varintText(REQUEST_FIELD.publicScheme) + sized("https");
 const CLIENT_KEY = varintText(REQUEST_FIELD.clientAddress);
 const EXCHANGE_KEY = varintText(REQUEST_FIELD.exchangeId);
 const ORIGIN_FIELD = varintText(REQUEST_FIELD.base) + sized("origin");
+const KNOWN_KEY = varintText(REQUEST_FIELD.known);
 const STATUS_KEY = varintText(RESPONSE_FIELD.status);
 const STATUS_TEXT_KEY = varintText(RESPONSE_FIELD.statusText);
 const ERROR_KEY = varintText(RESPONSE_FIELD.error);

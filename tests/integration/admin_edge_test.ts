@@ -9,11 +9,15 @@ import { adminSocket } from "../../src/cli/admin_client.ts";
 import { openAdmin } from "../../src/cli/open_admin.ts";
 import { systemClock } from "../../src/clock.ts";
 import { silentLogger } from "../../src/log.ts";
+import { openUdp } from "../../src/runtime/udp_socket.ts";
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
+import { quicTransport } from "../../src/transport/quic/quic_transport.ts";
 import { askListener } from "../support/admin_fixture.ts";
+import { testPki } from "../support/connection_pair.ts";
 import { ask, startServer } from "../support/http_probe.ts";
 import { parsePrometheus } from "../support/prometheus_text.ts";
 import { startBench, WEB_TUNNEL } from "../support/tunnel_bench.ts";
+import { waitFor } from "../support/tunnel_context.ts";
 
 const UNIX = process.platform === "win32" ? { skip: "no Unix sockets" } : {};
 
@@ -81,3 +85,28 @@ test(
     }
   },
 );
+
+test("an edge tells what strangers sent to its listener for rifts and what it dropped", async () => {
+  const pki = await testPki();
+  const bench = await startBench({
+    makeTransport: () =>
+      Promise.resolve({
+        transport: quicTransport(),
+        serverTls: pki.server,
+        clientTls: pki.client,
+      }),
+  });
+  const stranger = await openUdp({ host: "127.0.0.1", port: 0, onDatagram() {}, onError() {} });
+  try {
+    stranger.send(new Uint8Array(40).fill(0xc3), bench.edge.tunnelAddress);
+    await waitFor(() => (bench.edge.status().newcomers?.dropped.garbage ?? 0) > 0);
+    const { newcomers } = bench.edge.status();
+
+    assert.equal(newcomers?.dropped.garbage, 1);
+    assert.equal(newcomers?.dropped.retry_rate, 0);
+    assert.equal(newcomers?.connections, 0);
+  } finally {
+    await stranger.close();
+    await bench.close();
+  }
+});

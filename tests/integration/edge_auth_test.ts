@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 
 import type { EdgeOptions, EdgeSettings } from "../../src/edge/edge_options.ts";
 import { FAILURES_AT_ONCE } from "../../src/limits.ts";
+import { type LogFields, type Logger, silentLogger } from "../../src/log.ts";
 import type {
   AuthenticationResult,
   ClientAuthentication,
@@ -188,30 +189,111 @@ test("A guarded tunnel refuses tokens in the URL, and keeps good ones from the p
   });
 });
 
-test("A tunnel may keep Authorization from its private server, and a rift may show its own", async () => {
-  const tunnels = [{ ...OPEN, forwardAuthorization: false }, OPEN].map((tunnel, index) => ({
-    ...tunnel,
-    name: `t${index}`,
-    path: `/t${index}/mcp`,
-  }));
+test("A token without the scope it needs is in the edge's log, without the token", async () => {
+  const refused: LogFields[] = [];
+  const log: Logger = {
+    ...silentLogger,
+    info: (message, fields) => void (message === "Client refused" && refused.push(fields ?? {})),
+    child: () => log,
+  };
+  await withEdge({ edge: { log } }, async ({ edge }) => {
+    await ask(edge.tunnelUrl("guarded"), bearer("narrow"));
+
+    assert.equal(refused.length, 1);
+    assert.equal(refused[0]!["tunnel"], "guarded");
+    assert.match(String(refused[0]!["reason"]), /lacks a scope: mcp admin/);
+    assert.doesNotMatch(JSON.stringify(refused), /narrow/);
+  });
+});
+
+test("A tunnel may keep Authorization from its private server", async () => {
   onRequest = (request, response) => answerJson(response, request.headers);
   const bench = await startBench({
     makeTransport: () =>
       Promise.resolve({ transport: memoryTransport(), serverTls: NO_TLS, clientTls: NO_TLS }),
-    tunnels,
+    tunnels: [{ ...OPEN, forwardAuthorization: false }],
   });
   try {
-    const expose = { upstream: `${upstream.url}/mcp`, protocol: "mcp" } as const;
-    const authorization = new Secret("Bearer upstream-own");
-    await bench.rift([{ ...expose, tunnel: "t0" }, { ...expose, tunnel: "t1", authorization }])
-      .ready;
-    const kept = await ask(bench.edge.tunnelUrl("t0"), bearer("theirs"));
-    const own = await ask(bench.edge.tunnelUrl("t1"), bearer("theirs"));
+    await bench.rift([{ tunnel: "code", upstream: `${upstream.url}/mcp`, protocol: "mcp" }]).ready;
+    const kept = await ask(bench.edge.tunnelUrl("code"), bearer("theirs"));
 
     assert.equal(JSON.parse(String(kept.body)).authorization, undefined);
-    assert.equal(JSON.parse(String(own.body)).authorization, "Bearer upstream-own");
   } finally {
     await bench.close();
+  }
+});
+
+test("A rift shows its own credential for users whom the edge has proved, and for nobody else", async () => {
+  onRequest = (request, response) => answerJson(response, request.headers);
+  const warnings: string[] = [];
+  const log: Logger = {
+    ...silentLogger,
+    warn: (text) => void warnings.push(text),
+    child: () => log,
+  };
+  const bench = await startBench({
+    makeTransport: () =>
+      Promise.resolve({ transport: memoryTransport(), serverTls: NO_TLS, clientTls: NO_TLS }),
+    tunnels: [OPEN, GUARDED],
+    edge: { clientAuth: new Tokens() },
+  });
+  try {
+    const authorization = new Secret("Bearer upstream-own");
+    const exposes = [OPEN, GUARDED].map(({ name }) => ({
+      tunnel: name,
+      upstream: `${upstream.url}/mcp`,
+      protocol: "mcp" as const,
+      authorization,
+    }));
+    await bench.rift(exposes, { log }).ready;
+    const shown = async (url: string, options = {}): Promise<unknown> =>
+      JSON.parse(String((await ask(url, options)).body)).authorization;
+    const { origin } = new URL(bench.edge.url);
+    const document = `${origin}/.well-known/oauth-protected-resource/code/mcp`;
+
+    assert.equal(
+      await shown(bench.edge.tunnelUrl("guarded"), bearer("good")),
+      "Bearer upstream-own",
+    );
+    assert.equal(warnings.length, 0);
+    assert.equal(await shown(bench.edge.tunnelUrl("code")), undefined);
+    assert.equal(await shown(bench.edge.tunnelUrl("code"), bearer("theirs")), "Bearer theirs");
+    assert.equal(await shown(document), undefined);
+    assert.equal(warnings.filter((text) => text.startsWith("authorization_file is not")).length, 1);
+  } finally {
+    await bench.close();
+  }
+});
+
+test("Asking whether a private server is there shows the rift's own credential, and warns of nothing", async () => {
+  const shown: (string | undefined)[] = [];
+  const server = await startServer((request, response) => {
+    shown.push(request.headers.authorization);
+    response.end();
+  });
+  const warnings: string[] = [];
+  const log: Logger = {
+    ...silentLogger,
+    warn: (text) => void warnings.push(text),
+    child: () => log,
+  };
+  const bench = await startBench({
+    makeTransport: () =>
+      Promise.resolve({ transport: memoryTransport(), serverTls: NO_TLS, clientTls: NO_TLS }),
+    tunnels: [OPEN],
+  });
+  try {
+    const expose = { tunnel: "code", upstream: `${server.url}/mcp`, protocol: "mcp" } as const;
+    await bench.rift([{ ...expose, authorization: new Secret("Bearer own") }], { log }).ready;
+    shown.length = 0;
+    const probe = await bench.edge.probe("code", new AbortController().signal);
+
+    assert.equal(probe.answered, true);
+    assert.deepEqual(shown, ["Bearer own"]);
+    assert.equal(warnings.length, 0);
+  } finally {
+    await bench.close();
+    await server.close();
   }
 });
 

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 
 import { systemClock } from "../../src/clock.ts";
+import { RETRIES_PER_SECOND } from "../../src/limits.ts";
 import { silentLogger } from "../../src/log.ts";
 import type { OpenUdp } from "../../src/runtime/udp_socket.ts";
 import { quicTransport } from "../../src/transport/quic/quic_transport.ts";
@@ -196,6 +197,54 @@ test("handshakes that never finish, from one address or from many, keep no rift 
   await Promise.all(silent);
   assert.equal(silent.length, 360);
   stop();
+});
+
+test("a flood does not keep out the address of a peer that was let in; a good certificate is not enough", async () => {
+  const network = simulatedNetwork({ seed: 17 });
+  const pki = await testPki();
+  const controller = new AbortController();
+  const connections: Connection[] = [];
+  const frozen: { atMs?: number } = {}; // rates do not refill while it is set
+  const listener = await quicTransport({ openUdp: network.openUdp }).listen({
+    host: "127.0.0.1",
+    port: 0,
+    tls: pki.server,
+    clock: { ...systemClock, now: () => frozen.atMs ?? systemClock.now() },
+    log: silentLogger,
+    signal: controller.signal,
+    onConnection: (connection) => connections.push(connection),
+  });
+  const initials: Uint8Array[] = [];
+  network.onSend = (bytes, from) => {
+    if (from.port !== EDGE_PORT) initials.push(new Uint8Array(bytes));
+  };
+  for (const host of ["203.0.113.1", "203.0.113.2"]) {
+    const openUdp = movedTo(host, "all", network);
+    await dialEdge(openUdp, pki.client, listener.address.port, controller.signal);
+  }
+  for (const connection of connections) {
+    if (connection.remote.startsWith("203.0.113.1:")) connection.trust();
+  }
+  const retries: string[] = [];
+  network.onSend = (bytes, _from, to) => {
+    if (isRetry(bytes)) retries.push(to.host);
+  };
+
+  frozen.atMs = systemClock.now();
+  const flood = RETRIES_PER_SECOND + 500; // the first few pass for a member's
+  for (let n = 0; n < flood; n++) {
+    network.inject(initials[0]!, { host: `198.51.${n % 250}.9`, port: n + 1 }, listener.address);
+  }
+  for (const host of ["203.0.113.1", "203.0.113.2"]) {
+    network.inject(initials[0]!, { host, port: 9 }, listener.address);
+  }
+  await settled(flood);
+
+  assert.equal(connections.length, 2);
+  assert.equal(retries.filter((host) => host === "203.0.113.1").length, 1);
+  assert.equal(retries.filter((host) => host === "203.0.113.2").length, 0);
+  assert.ok((listener.stats?.dropped.retry_rate ?? 0) > 0);
+  controller.abort();
 });
 
 test("a sender whose address cannot be used is dropped, and the edge lives on", async () => {

@@ -18,7 +18,7 @@ import {
 import { CredentialStore } from "../../src/identity/credential_store.ts";
 import { riftAuthority } from "../../src/identity/rift_authority.ts";
 import { openTunnelCa } from "../../src/identity/tunnel_ca.ts";
-import { silentLogger } from "../../src/log.ts";
+import { type LogFields, type Logger, silentLogger } from "../../src/log.ts";
 import type { RenewedMaterial, Rift, RiftOptions } from "../../src/rift/rift_options.ts";
 import type { TlsMaterial } from "../../src/transport/transport.ts";
 import { quicTransport } from "../../src/transport/quic/quic_transport.ts";
@@ -217,6 +217,19 @@ test("A rift that was renewed while it dialed dials once more, with the new cert
   assert.equal(dials, 3);
 });
 
+test("The edge's log names the rift whose dial it refuses", async (t) => {
+  const life = await setUp(t);
+  const credential = await life.issue("laptop");
+  await (await CredentialStore.open(life)).revoke("laptop");
+
+  const end = await life.start(credential.material).closed;
+  await waitFor(() => life.logged("Rift disconnected").length > 0);
+
+  assert.match(end.error?.message ?? "", /has been revoked/);
+  assert.deepEqual(life.logged("Rift refused").map(({ rift }) => rift), ["laptop"]);
+  assert.deepEqual(life.logged("Rift disconnected").map(({ rift }) => rift), ["laptop"]);
+});
+
 /** An edge that follows its credential file, and an upstream. */
 interface Life {
   readonly url: string;
@@ -233,6 +246,8 @@ interface Life {
   serials(): string[];
   /** Answers of the authority to rechecks so far. */
   rechecks(): number;
+  /** The fields of what the edge has logged under this message. */
+  logged(message: string): LogFields[];
   holdRenewals(): void;
   letRenewalsGo(): void;
   /** Opens an event stream through the tunnel; its first event has come. */
@@ -260,12 +275,16 @@ async function setUp(t: TestContext): Promise<Life> {
     response.write("data: first\n\n");
     streams.resolve(response);
   });
+  const events: { readonly message: string; readonly fields: LogFields }[] = [];
+  const note = (message: string, fields: LogFields = {}) => void events.push({ message, fields });
+  const log: Logger = { debug: note, info: note, warn: note, error: note, child: () => log };
   const serverTls = await ca.serverMaterial();
   const bench = await startBench({
     makeTransport: () =>
       Promise.resolve({ transport: quicTransport(), serverTls, clientTls: serverTls }),
     clock,
     edge: {
+      log,
       rifts: {
         verify: authority.verify,
         recheck: (rift) => authority.recheck(rift).finally(() => rechecks++),
@@ -319,6 +338,8 @@ async function setUp(t: TestContext): Promise<Life> {
       bench.edge.status().tunnels.find(({ name }) => name === "web")?.rifts
         .map(({ serial }) => serial) ?? [],
     rechecks: () => rechecks,
+    logged: (message) =>
+      events.filter((event) => event.message === message).map(({ fields }) => fields),
     holdRenewals: () => renewals = deferred(),
     letRenewalsGo: () => renewals.resolve(),
     async openStream() {

@@ -42,7 +42,7 @@ export function tunnelLifecycleSuite(options: SuiteOptions): void {
         id: null,
         error: {
           code: -32_603,
-          message: "No rift is connected",
+          message: "No rift serves this tunnel now",
           data: { code: "TUNNEL_OFFLINE" },
         },
       });

@@ -272,7 +272,10 @@ async function listen({ clock, log, signal, pace }: {
     host: "0.0.0.0",
     port: 0,
     tls: pki.server,
-    onConnection: ({ remote }) => void admitted.add(remote),
+    onConnection(connection) {
+      connection.trust(); // as an edge does with an enrolled rift
+      admitted.add(connection.remote);
+    },
   });
   const { port } = listener.address;
   // A client is done before it knows that the server is: what counts is that the edge has it.

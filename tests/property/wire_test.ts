@@ -37,7 +37,7 @@ const headerPairs = fc.array(
   { maxLength: 20 },
 ).map((pairs) => pairs.flat());
 
-const requestHead: fc.Arbitrary<RequestHead> = record({
+const requestHead: fc.Arbitrary<RequestHead> = fc.record({
   tunnel: tunnelName,
   method: fc.constantFrom("GET", "POST", "DELETE", "X-custom!"),
   target: fc.stringMatching(/^([/?][\x21-\x7e]{0,80})?$/),
@@ -45,7 +45,20 @@ const requestHead: fc.Arbitrary<RequestHead> = record({
   publicScheme: fc.constantFrom("http", "https"),
   clientAddress: label,
   exchangeId: label,
+  known: fc.constantFrom("user", "edge"),
   headers: headerPairs,
+}, {
+  noNullPrototype: true,
+  requiredKeys: [
+    "tunnel",
+    "method",
+    "target",
+    "publicHost",
+    "publicScheme",
+    "clientAddress",
+    "exchangeId",
+    "headers",
+  ],
 });
 
 const responseHead: fc.Arbitrary<ResponseHead> = fc.record({
@@ -70,7 +83,7 @@ const someBytes = fc.uint8Array({ minLength: 1, maxLength: 512 });
 const version = fc.integer({ min: 1, max: 65_535 });
 
 const controlMessage: fc.Arbitrary<ControlMessage> = fc.oneof(
-  record({
+  fc.record({
     type: fc.constant("hello" as const),
     versions: fc.array(version, { minLength: 1, maxLength: 5 }),
     features,
@@ -79,6 +92,19 @@ const controlMessage: fc.Arbitrary<ControlMessage> = fc.oneof(
     software: prose,
     attempt: sequence,
     tunnels: claims,
+    waiting: names,
+  }, {
+    noNullPrototype: true,
+    requiredKeys: [
+      "type",
+      "versions",
+      "features",
+      "instance",
+      "epoch",
+      "software",
+      "attempt",
+      "tunnels",
+    ],
   }),
   record({
     type: fc.constant("welcome" as const),

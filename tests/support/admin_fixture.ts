@@ -10,8 +10,21 @@ import type {
   ProbeOutcome,
 } from "../../src/admin/admin_source.ts";
 
+import type { ListenerStats } from "../../src/transport/transport.ts";
+
 /** 2027-01-15T08:00:00Z, where `fakeClock` starts. */
 export const NOW_MS = 1_800_000_000_000;
+
+/** A listener for rifts that has turned nobody away. */
+export const NO_DROPS: ListenerStats["dropped"] = {
+  garbage: 0,
+  bad_token: 0,
+  retry_rate: 0,
+  handshake_rate: 0,
+  address_full: 0,
+  table_full: 0,
+  connections_full: 0,
+};
 
 export function riftStatus(changes: Partial<AdminRift> = {}): AdminRift {
   return {
@@ -35,6 +48,7 @@ export function tunnelStatus(changes: Partial<AdminTunnel> = {}): AdminTunnel {
     protocol: "mcp",
     auth: "edge",
     rifts: [riftStatus()],
+    waiting: [],
     exchanges: 3,
     eventStreams: 2,
     outcomes: { "2xx": 975, "5xx": 5, upstream_failed: 15, aborted: 4, unauthenticated: 1 },
@@ -45,6 +59,20 @@ export function tunnelStatus(changes: Partial<AdminTunnel> = {}): AdminTunnel {
 }
 
 export function edgeStatus(changes: Partial<AdminStatus> = {}): AdminStatus {
+  const tunnels = changes.tunnels ?? [
+    tunnelStatus(),
+    tunnelStatus({
+      name: "wiki",
+      url: "https://mcp.example.com/wiki/mcp",
+      auth: "upstream",
+      rifts: [],
+      exchanges: 0,
+      eventStreams: 0,
+      outcomes: {},
+      startedLastMinute: 0,
+      latency: { count: 0, sumMs: 0, buckets: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] },
+    }),
+  ];
   return {
     edgeId: "gate",
     url: "https://mcp.example.com",
@@ -52,22 +80,11 @@ export function edgeStatus(changes: Partial<AdminStatus> = {}): AdminStatus {
     startedAtMs: NOW_MS - 90_061_000,
     clientConnections: 14,
     exchanges: 3,
-    tunnels: [
-      tunnelStatus(),
-      tunnelStatus({
-        name: "wiki",
-        url: "https://mcp.example.com/wiki/mcp",
-        auth: "upstream",
-        rifts: [],
-        exchanges: 0,
-        eventStreams: 0,
-        outcomes: {},
-        startedLastMinute: 0,
-        latency: { count: 0, sumMs: 0, buckets: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] },
-      }),
-    ],
+    tunnels,
+    rifts: tunnels.flatMap(({ rifts }) => rifts),
     refused: { HOST_REFUSED: 7, NO_ROUTE: 2 },
     refusedRifts: { credential: 1 },
+    newcomers: { connections: 5, handshakes: 4, dropped: { ...NO_DROPS, garbage: 8 } },
     ...changes,
   };
 }

@@ -3,7 +3,7 @@
 import { memoryRegistry } from "../../src/edge/registry.ts";
 import type { RiftAuthority } from "../../src/edge/edge_options.ts";
 import { RiftSession, type SessionContext } from "../../src/edge/rift_session.ts";
-import { silentLogger } from "../../src/log.ts";
+import { type Logger, silentLogger } from "../../src/log.ts";
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
 import type { Connection, Stream } from "../../src/transport/transport.ts";
 import { type ControlMessage, encodeControl } from "../../src/wire/control.ts";
@@ -68,6 +68,8 @@ export class HandRift {
 export interface HandBench {
   readonly clock: FakeClock;
   readonly context: SessionContext;
+  /** Connections whose rift the edge has let in. */
+  readonly trusted: readonly string[];
   dial(): Promise<HandRift>;
   /** Dials, says `HELLO` with these changes, and hears the welcome. */
   connect(
@@ -76,7 +78,10 @@ export interface HandBench {
 }
 
 /** An edge with the tunnel "code", whose authority takes every rift unless told otherwise. */
-export async function startHandBench(rifts?: RiftAuthority): Promise<HandBench> {
+export async function startHandBench(
+  rifts?: RiftAuthority,
+  log: Logger = silentLogger,
+): Promise<HandBench> {
   const clock = fakeClock();
   const context: SessionContext = {
     edgeId: "e",
@@ -90,15 +95,19 @@ export async function startHandBench(rifts?: RiftAuthority): Promise<HandBench> 
     }),
     sessions: new Set(),
     clock,
-    log: silentLogger,
+    log,
   };
   const transport = memoryTransport();
+  const trusted: string[] = [];
   const { signal } = new AbortController();
   const endpoint = { tls: TLS, clock, log: silentLogger, signal, host: "127.0.0.1" };
   const { address } = await transport.listen({
     ...endpoint,
     port: 0,
-    onConnection: (connection) => void new RiftSession(context, connection),
+    onConnection(connection) {
+      connection.trust = () => void trusted.push(connection.id);
+      void new RiftSession(context, connection);
+    },
   });
   const dial = async () =>
     new HandRift(
@@ -107,6 +116,7 @@ export async function startHandBench(rifts?: RiftAuthority): Promise<HandBench> 
   return {
     clock,
     context,
+    trusted,
     dial,
     async connect(changes = {}) {
       const rift = await dial();

@@ -124,6 +124,8 @@ class MemoryConnection implements Connection {
     this.#peer = peer;
   }
 
+  trust(): void {}
+
   accept(onStream: (stream: Stream) => StreamHandler): void {
     this.#onStream = onStream;
     const waiting = this.#waiting;

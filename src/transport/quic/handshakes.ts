@@ -5,7 +5,7 @@
  */
 
 import { MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS } from "../../limits.ts";
-import { addressGroup } from "./address_group.ts";
+import { addressGroup } from "../../runtime/address_group.ts";
 
 /** The unfinished handshakes of an endpoint, by sender. `T` stands for one of them. */
 export class Handshakes<T> {
@@ -45,15 +45,14 @@ export class Handshakes<T> {
     this.#senderOf.set(handshake, sender);
   }
 
-  /** Over, one way or another. @returns Whose it was; `undefined` for one that is not known. */
-  delete(handshake: T): string | undefined {
+  /** Over, one way or another. */
+  delete(handshake: T): void {
     const sender = this.#senderOf.get(handshake);
-    if (sender === undefined) return undefined;
+    if (sender === undefined) return;
     this.#senderOf.delete(handshake);
     const set = this.#bySender.get(sender);
     set?.delete(handshake);
     if (set?.size === 0) this.#bySender.delete(sender);
-    return sender;
   }
 }
 

@@ -59,6 +59,8 @@ export interface QuicConnectionOwner {
   schedule(connection: QuicConnection): void;
   /** The handshake is complete and the peer's certificate verified. */
   established(connection: QuicConnection): void;
+  /** Its owner lets the peer in. */
+  trusted(connection: QuicConnection): void;
   /** The native object is finished: no datagram of it needs an answer any more. */
   retired(connection: QuicConnection): void;
 }
@@ -153,6 +155,10 @@ export class QuicConnection implements Connection {
   }
 
   // --- Connection ---
+
+  trust(): void {
+    this.#owner.trusted(this);
+  }
 
   accept(onStream: (stream: Stream) => StreamHandler): void {
     this.#onStream = onStream;

@@ -24,9 +24,9 @@ import {
   RETRIES_PER_SECOND,
 } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
+import { addressGroup } from "../../runtime/address_group.ts";
 import type { UdpAddress, UdpSocket } from "../../runtime/udp_socket.ts";
 import type { DropReason, ListenerStats } from "../transport.ts";
-import { addressGroup } from "./address_group.ts";
 import { FlightRepeater } from "./flight_repeater.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { MemberIds } from "./member_id.ts";
@@ -64,6 +64,7 @@ export interface QuicEndpointOptions {
 interface Member {
   readonly connection: QuicConnection;
   readonly route: string;
+  readonly sender: string;
   timer: Timer | undefined;
   timerAtMs: number;
   /** When the connection wants its next turn. */
@@ -104,8 +105,8 @@ export class QuicEndpoint implements QuicConnectionOwner {
     each: { perSecond: 0, burst: MAX_MEMBER_ID_USES },
     maxSenders: MAX_COUNTED_ADDRESSES,
   });
-  /** Senders that a verified peer came from; the one that is there for longest goes first. */
-  readonly #verifiedSenders = new Set<string>();
+  /** Senders that a trusted peer came from; the one that is there for longest goes first. */
+  readonly #trustedSenders = new Set<string>();
   readonly #dropped: Record<DropReason, number> = {
     garbage: 0,
     bad_token: 0,
@@ -222,10 +223,22 @@ export class QuicEndpoint implements QuicConnectionOwner {
   }
 
   established(connection: QuicConnection): void {
-    const sender = this.#handshakeOver(connection);
-    if (sender !== undefined) this.#rememberVerified(sender);
+    this.#handshakeOver(connection);
     this.#stopRepeating();
     this.#options.onConnection(connection);
+  }
+
+  /**
+   * A flood from elsewhere must not keep out who has been here with a good credential. A good
+   * certificate is not enough: that of a revoked rift is one, too.
+   */
+  trusted(connection: QuicConnection): void {
+    const sender = this.#members.get(connection)?.sender;
+    if (sender === undefined) return;
+    this.#trustedSenders.delete(sender);
+    this.#trustedSenders.add(sender);
+    if (this.#trustedSenders.size <= MAX_COUNTED_ADDRESSES) return;
+    this.#trustedSenders.delete(this.#trustedSenders.values().next().value!);
   }
 
   retired(connection: QuicConnection): void {
@@ -240,9 +253,9 @@ export class QuicEndpoint implements QuicConnectionOwner {
 
   // --- private ---
 
-  /** @returns The sender whose handshake it was. */
-  #handshakeOver(connection: QuicConnection): string | undefined {
-    return this.#handshakes.delete(connection) ?? this.#memberHandshakes.delete(connection);
+  #handshakeOver(connection: QuicConnection): void {
+    this.#handshakes.delete(connection);
+    this.#memberHandshakes.delete(connection);
   }
 
   #stopRepeating(): void {
@@ -292,7 +305,7 @@ export class QuicEndpoint implements QuicConnectionOwner {
     const token = header.token;
     const wallMs = clock.wallNow();
     const nowMs = clock.now();
-    const shares = this.#verifiedSenders.has(sender) ? "own_share" : "both_shares";
+    const shares = this.#trustedSenders.has(sender) ? "own_share" : "both_shares";
     const isMember = this.#identity.memberIds.check(header.scid, wallMs) &&
       this.#memberRate.take(routeOf(header.scid), nowMs, "both_shares");
     if (token === undefined || token.length === 0) {
@@ -350,6 +363,7 @@ export class QuicEndpoint implements QuicConnectionOwner {
     this.#members.set(connection, {
       connection,
       route,
+      sender: addressGroup(remote.host),
       timer: undefined,
       timerAtMs: Infinity,
       dueAtMs: Infinity,
@@ -358,14 +372,6 @@ export class QuicEndpoint implements QuicConnectionOwner {
     handshakes.add(connection, remote.host);
     this.schedule(connection);
     return connection;
-  }
-
-  /** A flood from elsewhere must not keep out who has been here with a good certificate. */
-  #rememberVerified(sender: string): void {
-    this.#verifiedSenders.delete(sender);
-    this.#verifiedSenders.add(sender);
-    if (this.#verifiedSenders.size <= MAX_COUNTED_ADDRESSES) return;
-    this.#verifiedSenders.delete(this.#verifiedSenders.values().next().value!);
   }
 
   #makeRoom(handshakes: Handshakes<QuicConnection>, from: UdpAddress): void {

@@ -11,7 +11,7 @@ import {
   LATENCY_BOUNDS_MS as EDGE_BOUNDS_MS,
 } from "../../../src/edge/edge_status.ts";
 import { ERROR_TABLE } from "../../../src/errors.ts";
-import { edgeStatus, NOW_MS, tunnelStatus } from "../../support/admin_fixture.ts";
+import { edgeStatus, NO_DROPS, NOW_MS, tunnelStatus } from "../../support/admin_fixture.ts";
 import { type Family, parsePrometheus } from "../../support/prometheus_text.ts";
 
 function metrics(): Metrics {
@@ -58,6 +58,10 @@ test("every number of the status is there, under its labels", async () => {
     ["mcptun_event_streams", { tunnel }, 2],
     ["mcptun_tunnel_rifts", { tunnel }, 1],
     ["mcptun_tunnel_rifts", { tunnel: "wiki" }, 0],
+    ["mcptun_tunnel_rifts_waiting", { tunnel: "wiki" }, 0],
+    ["mcptun_rifts", {}, 1],
+    ["mcptun_handshakes", {}, 4],
+    ["mcptun_newcomers_dropped_total", { reason: "garbage" }, 8],
     ["mcptun_answer_seconds_count", { tunnel }, 1_000],
     ["mcptun_answer_seconds_sum", { tunnel }, 20.5],
     ["mcptun_answer_seconds_bucket", { tunnel, le: "0.01" }, 400],
@@ -75,7 +79,7 @@ test("every number of the status is there, under its labels", async () => {
     assert.equal(valueOf(families, name, labels), value, `${name} ${JSON.stringify(labels)}`);
     ran++;
   }
-  assert.equal(ran, 18);
+  assert.equal(ran, 22);
 });
 
 test("buckets are cumulative, in order, and the last is the count", async () => {
@@ -131,13 +135,15 @@ test("text of a caller never becomes a label: what is not ours is counted as oth
     tunnels: [tunnelStatus({ outcomes: { ...invented, ...every, "9xx": 1, __proto__x: 1 } })],
     refused: { ...invented, ...every },
     refusedRifts: { ...invented, ...every },
+    newcomers: { connections: 0, handshakes: 0, dropped: { ...NO_DROPS, ...invented } },
   }));
 
   const codes = Object.keys(ERROR_TABLE).length;
   const bounds: [string, number][] = [
-    ["mcptun_exchanges_total", codes + 6 + 1],
+    ["mcptun_exchanges_total", codes + 8 + 1],
     ["mcptun_requests_refused_total", codes + 1],
     ["mcptun_rifts_refused_total", codes + 6 + 1],
+    ["mcptun_newcomers_dropped_total", Object.keys(NO_DROPS).length + 1],
   ];
   let ran = 0;
   for (const [name, most] of bounds) {
@@ -147,7 +153,17 @@ test("text of a caller never becomes a label: what is not ours is counted as oth
     assert.ok(!samples.some(({ labels }) => JSON.stringify(labels).includes("invented")));
     ran++;
   }
-  assert.equal(ran, 3);
+  assert.equal(ran, 4);
+});
+
+test("what an aware tunnel denied or refused is counted as that", async () => {
+  const tunnels = [tunnelStatus({ name: "t", outcomes: { denied: 3, refused: 2 } })];
+
+  const families = await render(edgeStatus({ tunnels }));
+
+  const outcomes = (outcome: string) =>
+    valueOf(families, "mcptun_exchanges_total", { tunnel: "t", outcome });
+  assert.deepEqual([outcomes("denied"), outcomes("refused"), outcomes("other")], [3, 2, undefined]);
 });
 
 test("label values are escaped", async () => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { readStatusAnswer, type StatusAnswer } from "../../../src/cli/status_answer.ts";
 import { statusLines } from "../../../src/cli/status_view.ts";
-import { LATENCY_BOUNDS_MS } from "../../../src/admin/admin_source.ts";
+import { type AdminAudit, LATENCY_BOUNDS_MS } from "../../../src/admin/admin_source.ts";
 import { edgeStatus, NOW_MS, riftStatus, tunnelStatus } from "../../support/admin_fixture.ts";
 
 const WIDE = { width: Infinity, style: "plain", nowMs: NOW_MS } as const;
@@ -11,6 +11,7 @@ const WIDE = { width: Infinity, style: "plain", nowMs: NOW_MS } as const;
 function answer(
   changes: Parameters<typeof edgeStatus>[0] = {},
   problems: readonly string[] = [],
+  audit?: AdminAudit,
 ): StatusAnswer {
   const parsed = readStatusAnswer(JSON.parse(JSON.stringify({
     ...edgeStatus(changes),
@@ -19,6 +20,7 @@ function answer(
     runtime: "node 20.18.1",
     pid: 4711,
     config: { loadedAtMs: NOW_MS - 60_000, problems },
+    audit,
   })));
   assert.ok(parsed !== undefined);
   return parsed;
@@ -31,7 +33,7 @@ test("without a width everything is shown", () => {
 running  mcptun 0.1.0, node 20.18.1, process 4711
 up       1d 1h, since 2027-01-14 06:58 UTC
 public   https://mcp.example.com
-rifts    0.0.0.0:4443 (UDP)
+rifts    0.0.0.0:4443 (UDP), 8 packets of strangers dropped
 clients  14 connections, 3 exchanges in flight
 config   loaded 2027-01-15 07:59 UTC
 
@@ -106,6 +108,18 @@ test("a refused file is told with its problems", () => {
   assert.match(text, /\n {9}a newer file was refused: 1 problem\n {9}mcptun\.toml:3:1 edge\.lisen/);
 });
 
+test("an audit trail is told with its size, and loudly while it cannot be written", () => {
+  const audit = { file: "/var/audit.jsonl", records: 7, waiting: 0, lost: 0, blocks: true };
+  const problem = 'Cannot write to "/var/audit.jsonl": the disk is full';
+
+  const good = statusLines(answer({}, [], audit), WIDE).join("\n");
+  const bad = statusLines(answer({}, [], { ...audit, lost: 2, problem }), WIDE).join("\n");
+
+  assert.match(good, /^audit    \/var\/audit\.jsonl, 7 records$/m);
+  assert.match(bad, /^audit    \/var\/audit\.jsonl, 7 records, 2 lost$/m);
+  assert.match(bad, /the disk is full; new exchanges are refused meanwhile/);
+});
+
 test("shares of errors and quantiles are told as what they are", () => {
   const cases: [Readonly<Record<string, number>>, readonly number[], RegExp][] = [
     [{ "2xx": 1 }, [1], /  0%  ≤1ms  ≤1ms/],
@@ -143,6 +157,51 @@ test("nothing declared and nobody connected are told in words", () => {
   const text = statusLines(answer({ tunnels: [] }), { ...WIDE, width: 80 }).join("\n");
 
   assert.match(text, /\n\nNo tunnel is declared\n\nNo rift is connected$/);
+});
+
+test("a rift that waits for its server is connected, and the tunnel says so", () => {
+  const laptop = riftStatus();
+  const lines = statusLines(
+    answer({ tunnels: [tunnelStatus({ rifts: [], waiting: ["laptop"] })], rifts: [laptop] }),
+    WIDE,
+  );
+
+  assert.match(lines.join("\n"), /^code-server +edge +waiting /m);
+  assert.match(lines.join("\n"), /^laptop +192\.0\.2\.7:50123 .* yes$/m);
+  assert.equal(
+    lines.at(-1),
+    "code-server: rift laptop is connected, its server does not answer yet",
+  );
+});
+
+test("what waits is told in few lines, none longer than the terminal, and cannot steer it", () => {
+  const waiting = Array.from({ length: 9 }, (_, at) => `\x1b[2J${"w".repeat(60)}${at}`);
+  const lines = statusLines(answer({ tunnels: [tunnelStatus({ waiting })] }), {
+    ...WIDE,
+    width: 60,
+  });
+
+  assert.ok(lines.every((line) => line.length <= 60));
+  assert.doesNotMatch(lines.join(""), /[\x00-\x1f]/);
+  assert.match(lines.join("\n"), /^… and 4 more$/m);
+});
+
+test("the status of an older edge lists the rifts of its tunnels", () => {
+  const { rifts: _, newcomers: _newcomers, ...status } = edgeStatus();
+  const tunnels = status.tunnels.map(({ waiting: _waiting, ...tunnel }) => tunnel);
+  const parsed = readStatusAnswer(JSON.parse(JSON.stringify({
+    ...status,
+    tunnels,
+    latencyBoundsMs: LATENCY_BOUNDS_MS,
+    version: "0.1.0",
+    runtime: "node 20.18.1",
+    pid: 1,
+    config: { loadedAtMs: NOW_MS, problems: [] },
+  })));
+
+  assert.deepEqual(parsed?.rifts.map(({ name }) => name), ["laptop"]);
+  assert.deepEqual(parsed?.tunnels.map(({ waiting }) => waiting), [[], []]);
+  assert.doesNotMatch(statusLines(parsed!, WIDE).join("\n"), /dropped/);
 });
 
 test("an answer that is not a status is not read", () => {

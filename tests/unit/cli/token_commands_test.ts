@@ -534,7 +534,13 @@ test("the status of an edge is read as far as it is one", () => {
 
   assert.deepEqual([...connectedSerials({ tunnels })!], ["0a", "0b"]);
   assert.deepEqual([...connectedSerials({ tunnels: [] })!], []);
-  for (const other of [undefined, 1, [], { tunnels: [1] }, { tunnels: [{ rifts: [null] }] }]) {
+  const idle = { rifts: [{ serial: "0c" }], tunnels: [{ rifts: [] }] };
+  assert.deepEqual([...connectedSerials(idle) ?? []], ["0c"]);
+  for (
+    const other of [undefined, 1, [], { tunnels: [1] }, { tunnels: [], rifts: [1] }, {
+      tunnels: [{ rifts: [null] }],
+    }]
+  ) {
     assert.equal(connectedSerials(other), undefined);
   }
 });

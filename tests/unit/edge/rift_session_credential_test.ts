@@ -4,7 +4,8 @@ import { test } from "node:test";
 import type { RenewedRift, RiftAuthority, VerifiedRift } from "../../../src/edge/edge_options.ts";
 import { TunnelError } from "../../../src/errors.ts";
 import { makeRenewalKey } from "../../../src/identity/renewal.ts";
-import { ENDS_AT_MS, type HandRift, startHandBench } from "../../support/hand_rift.ts";
+import { REFUSAL_READ_MS } from "../../../src/limits.ts";
+import { ENDS_AT_MS, type HandRift, HELLO, startHandBench } from "../../support/hand_rift.ts";
 
 const RIFT: VerifiedRift = {
   name: "r",
@@ -89,6 +90,63 @@ test("A credential without an end in sight sets no timer beyond the heartbeat's"
   assert.ok(context.registry.pick("code"));
 });
 
+// --- Before the hello ---
+
+test("A rift whose credential is not good is disconnected within a second, also when it says nothing", async () => {
+  const { clock, context, authority, trusted, dial } = await setUp();
+  authority.answer = new TunnelError("REFUSED", "This credential has been revoked");
+  const codes: string[] = [];
+  context.onRefused = (code) => void codes.push(code);
+  const rift = await dial();
+  await settled();
+
+  clock.advance(REFUSAL_READ_MS);
+  const end = await rift.connection.closed;
+
+  assert.equal(end.kind, "peer");
+  assert.equal(end.reason, "credential");
+  assert.deepEqual(codes, ["credential"]);
+  assert.equal(clock.pending, 0);
+  assert.equal(trusted.length, 0);
+});
+
+test("A rift whose credential is not good is told why when it asks in time, and is not trusted", async () => {
+  const { clock, authority, trusted, dial } = await setUp();
+  authority.answer = new TunnelError("REFUSED", "This credential has been revoked");
+  const rift = await dial();
+  await settled();
+
+  clock.advance(REFUSAL_READ_MS - 1);
+  rift.say(HELLO);
+  const message = await rift.hear();
+  clock.advance(REFUSAL_READ_MS);
+  const end = await rift.connection.closed;
+
+  assert.equal(message.type === "refusal" && message.reason, "This credential has been revoked");
+  assert.equal(end.reason, "credential");
+  assert.equal(trusted.length, 0);
+});
+
+test("A rift that is let in is trusted; one that the edge cannot judge now has time for its hello", async () => {
+  const { clock, authority, trusted, connect, dial } = await setUp();
+  await connect();
+  const afterFirst = trusted.length;
+  authority.answer = new TunnelError("REFUSED", "The edge cannot tell", {
+    cause: new Error("EIO"),
+  });
+  const rift = await dial();
+  await settled();
+
+  clock.advance(REFUSAL_READ_MS);
+  authority.answer = RIFT;
+  rift.say(HELLO);
+  const answer = await rift.hear();
+
+  assert.equal(afterFirst, 1);
+  assert.equal(answer.type, "welcome");
+  assert.equal(trusted.length, 2);
+});
+
 // --- Rechecks ---
 
 test("A revoked rift is told why and out of rotation at once, and disconnected in a second", async () => {
@@ -151,7 +209,9 @@ test("A rift is kept while the edge cannot tell, and looked at again at the next
 });
 
 test("A rift that was revoked between its check and its registration is found out", async () => {
-  const { authority, connect } = await setUp();
+  const { authority, dial } = await setUp();
+  const rift = await dial();
+  await settled(); // the first look, before the hello, is over
   const verify = authority.verify.bind(authority);
   authority.verify = async () => {
     const known = await verify();
@@ -160,9 +220,11 @@ test("A rift that was revoked between its check and its registration is found ou
     return known;
   };
 
-  const rift = await connect();
+  rift.say(HELLO);
+  const welcome = await rift.hear();
   const message = await rift.hear();
 
+  assert.equal(welcome.type, "welcome");
   assert.equal(message.type === "refusal" && message.reason, "This credential has been revoked");
 });
 

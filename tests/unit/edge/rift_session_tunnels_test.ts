@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { type Logger, silentLogger } from "../../../src/log.ts";
 import type { ControlMessage } from "../../../src/wire/control.ts";
-import { type HandBench, startHandBench } from "../../support/hand_rift.ts";
+import { ENDS_AT_MS, type HandBench, startHandBench } from "../../support/hand_rift.ts";
 import { authorityOf, MCP_TUNNEL, WEB_TUNNEL } from "../../support/tunnel_bench.ts";
 
 const CODE = { name: "code", protocol: "mcp" } as const;
@@ -137,4 +138,58 @@ test("A check says what would be granted, registers nothing, and replaces nobody
   assert.equal(bench.context.sessions.size, 1);
   assert.equal(bench.context.registry.pick("code"), before);
   assert.equal((await serving.hear()).type, "heartbeat_ack");
+});
+
+// --- Waiting for a private server ---
+
+test("A rift waits only for what it may claim, until it claims it, and while it is healthy", async () => {
+  const { clock, context, connect } = await startHandBench(
+    authorityOf({
+      name: "r",
+      serial: "1",
+      expiresAtMs: ENDS_AT_MS,
+      mayClaim: (tunnel) => tunnel === "code",
+    }),
+  );
+  const rift = await connect({ tunnels: [], waiting: ["code", "other"] });
+  const [session] = context.sessions;
+  const before = [session!.waitsFor("code"), session!.waitsFor("other")];
+  clock.advance(4_900);
+  clock.advance(4_900);
+  const silent = session!.waitsFor("code");
+  rift.say({ type: "claim", tunnels: [{ name: "code", protocol: "mcp" }] });
+  const answer = await rift.hear();
+
+  assert.deepEqual(before, [true, false]);
+  assert.equal(silent, false);
+  assert.equal(answer.type, "claimed");
+  assert.equal(session!.waitsFor("code"), false);
+});
+
+test("A rift that does not say what it waits for waits for nothing", async () => {
+  const { context, connect } = await startHandBench();
+
+  await connect({ tunnels: [] });
+
+  assert.equal(context.sessions.size, 1);
+  for (const session of context.sessions) assert.equal(session.waitsFor("code"), false);
+});
+
+test("A tunnel that comes up is logged once, however often it is given back and claimed", async () => {
+  const served: unknown[] = [];
+  const log: Logger = {
+    ...silentLogger,
+    info: (message, fields) => void (message === "Rift serves a tunnel now" && served.push(fields)),
+    child: () => log,
+  };
+  const { connect } = await startHandBench(undefined, log);
+  const rift = await connect({ tunnels: [] });
+
+  for (let times = 0; times < 3; times++) {
+    rift.say({ type: "claim", tunnels: [{ name: "code", protocol: "mcp" }] });
+    assert.equal((await rift.hear()).type, "claimed");
+    rift.say({ type: "release", tunnels: ["code"] });
+  }
+
+  assert.deepEqual(served, [{ rift: "r", tunnels: "code" }]);
 });

@@ -19,7 +19,7 @@ test("TunnelCounters counts what runs, what came of it and how long answers took
   counters.ended("aborted");
   counters.count("unauthenticated");
 
-  const status = counters.status(TUNNEL, []);
+  const status = counters.status(TUNNEL, { rifts: [], waiting: [] });
 
   assert.equal(status.exchanges, 1);
   assert.deepEqual(status.outcomes, { "2xx": 1, aborted: 1, unauthenticated: 1 });
@@ -32,7 +32,7 @@ test("TunnelCounters counts what runs, what came of it and how long answers took
 test("TunnelCounters counts the exchanges of the last minute, also after a long silence", () => {
   const clock = fakeClock();
   const counters = new TunnelCounters(clock);
-  const lastMinute = () => counters.status(TUNNEL, []).startedLastMinute;
+  const lastMinute = () => counters.status(TUNNEL, { rifts: [], waiting: [] }).startedLastMinute;
   counters.started();
   clock.advance(59_000);
   counters.started();

@@ -37,14 +37,14 @@ const FORMATS: readonly Format[] = [
   },
   {
     file: "control",
-    count: 60,
+    count: 63,
     decode: (bytes) => new ControlReader().push(bytes)[0] ?? null,
     // A JSON file cannot say `undefined`; an absent member means it.
     encode: (value) => encodeControl(withBytes(value) as ControlMessage),
   },
   {
     file: "head",
-    count: 35,
+    count: 39,
     decode: (bytes, { kind }) =>
       (kind === "request" ? requestHeadReader() : responseHeadReader()).push(bytes)?.head,
     encode: (value, { kind }) =>

@@ -1,4 +1,4 @@
-/** Which addresses count as one sender. Pure. @module */
+/** Which addresses count as one sender, for clients and for rifts. Pure. @module */
 
 /**
  * The sender behind an address literal: an IPv4 address is one, and so is each /64 of IPv6, since
@@ -14,7 +14,9 @@ export function addressGroup(host: string): string {
   const last = tail === undefined ? [] : wordsOf(tail);
   const missing = Math.max(0, WORDS - first.length - last.length);
   const words = [...first, ...Array<string>(missing).fill("0"), ...last];
-  return `${words.slice(0, PREFIX_WORDS).map((word) => word.replace(/^0+(?=.)/, "")).join(":")}::`;
+  return `${
+    words.slice(0, PREFIX_WORDS).map((word) => word.replace(/^0+(?=.)/, "")).join(":")
+  }::/64`;
 }
 
 function wordsOf(part: string): string[] {
