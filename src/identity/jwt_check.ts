@@ -182,6 +182,7 @@ export class JwtCheck {
   ): Promise<AuthenticationResult> {
     const { clock, resourceOf } = this.#options;
     const { settings, keys } = issuer;
+    const { tunnels } = settings;
     let keySet = await keys.current();
     if (keySet === undefined) return noKeys(settings);
     const audiences = settings.audiences.length > 0 ? settings.audiences : [resourceOf(tunnel)];
@@ -213,7 +214,9 @@ export class JwtCheck {
       validUntilMs,
       // Under other rules it might not be good: its client shows it again.
       stillValid: () =>
-        this.#issuersFor(tunnel).some((now) => isDeepStrictEqual(now.settings, settings)),
+        this.#issuersFor(tunnel).some((now) =>
+          isDeepStrictEqual({ ...now.settings, tunnels }, { ...settings, tunnels })
+        ),
     };
     // A configuration that came meanwhile has its own rules.
     const leftMs = validUntilMs - clock.wallNow();

@@ -442,6 +442,8 @@ test("JwtCheck follows a change of settings", async () => {
   assert.equal(await outcome(token), "jwt alice []");
   assert.equal(served.asked.length, 1); // the keys have stayed
 
+  check.useIssuers([issuerSettings(ISSUER, { scopes: ["admin"] })]);
+  assert.equal(result.stillValid(), false); // it might lack it
   check.useIssuers([issuerSettings(ISSUER, { tunnels: ["web"] })]);
   assert.equal(result.stillValid(), false);
   assert.match(await outcome(token), /no issuer/);
