@@ -183,6 +183,7 @@ export class RequestHandler {
       proof: this.#proofOf(request, tunnel, headers),
       isAmbiguous: headers.authorizations > 1,
       address: addressGroup(address),
+      connection: request.socket,
     });
     const pass = (settled: GateResult): void => {
       if (settled.kind === "open") {

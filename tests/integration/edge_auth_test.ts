@@ -406,6 +406,37 @@ test("Revoking a proof ends the exchanges it opened, and no others", async () =>
   });
 });
 
+test("A connection whose token was revoked gets nothing more, and one token does not speak for another", async () => {
+  await withEdge({}, async ({ edge }, tokens) => {
+    const { host, pathname } = new URL(edge.tunnelUrl("guarded"));
+    const client = await RawClient.open(edge.url);
+    const statusOf = async (token: string): Promise<string> => {
+      const from = client.received.length;
+      client.send(
+        `GET ${pathname} HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${token}\r\n\r\n`,
+      );
+      await waitFor(() => client.received.slice(from).includes("\r\n\r\n"));
+      await waitFor(() => edge.status().exchanges === 0);
+      return client.received.slice(from, from + 12);
+    };
+
+    const statuses = [await statusOf("good"), await statusOf("good"), await statusOf("bad")];
+    statuses.push(await statusOf("good"));
+    tokens.valid.delete("good");
+    statuses.push(await statusOf("good"), await statusOf("other"));
+    client.destroy();
+
+    assert.deepEqual(statuses.map((status) => status.slice(9)), [
+      "200",
+      "200",
+      "401",
+      "200",
+      "401",
+      "200",
+    ]);
+  });
+});
+
 test("New settings end the exchanges of those who would not get in any more, and no others", async () => {
   const edge = { proxyHeaders: { user: "x-auth-user" } };
   const config = { trustedProxies: ["127.0.0.1"] };
