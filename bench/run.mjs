@@ -13,6 +13,7 @@ import { makeContext } from "./lib/context.mjs";
 import { machineFacts } from "./lib/machine.mjs";
 import { killAll, stopAll } from "./lib/process.mjs";
 import { format, tableOf } from "./lib/report.mjs";
+import { audit } from "./scenarios/audit.mjs";
 import { aware } from "./scenarios/aware.mjs";
 import { bodies } from "./scenarios/bodies.mjs";
 import { echo } from "./scenarios/echo.mjs";
@@ -21,7 +22,7 @@ import { small } from "./scenarios/small.mjs";
 import { sse } from "./scenarios/sse.mjs";
 import { judge } from "./targets.mjs";
 
-const SCENARIOS = { echo, small, aware, bodies, sse, memory };
+const SCENARIOS = { echo, small, aware, audit, bodies, sse, memory };
 /** Longest time a whole run may take, minutes; a run that hangs ends here. */
 const TIME_LIMIT_MINUTES = 90;
 

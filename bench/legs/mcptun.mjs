@@ -20,14 +20,15 @@ const run = promisify(execFile);
  *
  * @param {"node" | "deno"} runtime what runs both sides
  * @param {{edge?: string[], rift?: string[]}} [flags] runtime flags per side, for profiling
+ * @param {string} [audit] keys of `[audit]`; without them there is no trail
  */
-export async function startTunnel(context, upstream, runtime, flags = {}) {
+export async function startTunnel(context, upstream, runtime, flags = {}, audit = undefined) {
   const dir = `${context.tempDir}/mcptun-${runtime}-${context.nextNumber()}`;
   mkdirSync(dir, { recursive: true });
   const [publicPort, tunnelPort] = [await freePort(), await freePort()];
   const config = `${dir}/mcptun.toml`;
   const token = `${dir}/rift.token`;
-  writeFileSync(config, configText(dir, publicPort, tunnelPort, upstream));
+  writeFileSync(config, configText({ dir, publicPort, tunnelPort, upstream, audit }));
 
   const base = (role) => commandOf(context, runtime, flags[role] ?? []);
   const [issuer, ...issuerArgs] = base("token");
@@ -105,7 +106,7 @@ async function answers(json, work) {
   return true;
 }
 
-function configText(dir, publicPort, tunnelPort, upstream) {
+function configText({ dir, publicPort, tunnelPort, upstream, audit }) {
   return `
 [edge]
 listen = "127.0.0.1:${publicPort}"
@@ -117,6 +118,7 @@ max_exchanges = 4000
 max_connections_per_address = 4096
 max_event_streams = 4000
 
+${audit === undefined ? "" : `[audit]\nfile = "${dir}/audit.jsonl"\n${audit}\n`}
 [[tunnel]]
 name = "json"
 protocol = "mcp"
