@@ -22,7 +22,7 @@ const run = promisify(execFile);
  * @param {{edge?: string[], rift?: string[]}} [flags] runtime flags per side, for profiling
  * @param {string} [audit] keys of `[audit]`; without them there is no trail
  */
-export async function startTunnel(context, upstream, runtime, flags = {}, audit = undefined) {
+export async function startTunnel(context, upstream, runtime, flags = {}, audit) {
   const dir = `${context.tempDir}/mcptun-${runtime}-${context.nextNumber()}`;
   mkdirSync(dir, { recursive: true });
   const [publicPort, tunnelPort] = [await freePort(), await freePort()];

@@ -72,7 +72,9 @@ while (performance.now() < untilMs) {
   const problem = eventStreamProblem(bytes, cuts, below(20) === 0 ? 16 : 1_000_000);
   if (problem !== undefined) {
     console.log(
-      `seed ${flags.seed}, input ${inputs}: ${problem}\n${bytes.toString("base64")} ${cuts}`,
+      `seed ${flags.seed}, input ${inputs}: ${problem}\n${bytes.toString("base64")} ${
+        cuts.join(",")
+      }`,
     );
     process.exit(1);
   }
