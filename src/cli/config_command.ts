@@ -5,10 +5,11 @@ import { tomlOf } from "../config/reference.ts";
 import { TunnelError } from "../errors.ts";
 import type { Io } from "./io.ts";
 import { loadFor } from "./key_option.ts";
+import { readOtlpHeaders } from "./otlp_headers.ts";
 import { readPublicTls } from "./public_tls.ts";
 import { columns } from "./report.ts";
 
-/** Prints every effective value, and reads the certificate files as the edge would. @throws {TunnelError} `CONFIG_INVALID` */
+/** Prints every effective value, and reads the files it names as the edge would. @throws {TunnelError} `CONFIG_INVALID` */
 export function runConfigCheck(
   io: Io,
   options: { readonly config?: string | undefined; readonly json?: true | undefined },
@@ -17,6 +18,7 @@ export function runConfigCheck(
   try {
     loaded = loadFor(io, options.config, []);
     readPublicTls(loaded);
+    readOtlpHeaders(io, loaded);
   } catch (error) {
     if (options.json === true && error instanceof TunnelError) {
       const problems = error.message.split("\n");
