@@ -16,8 +16,9 @@ import { makeTestPki } from "../../support/test_pki.ts";
 import { waitFor } from "../../support/tunnel_context.ts";
 
 const CANARY = "canary-otlp-7c1e";
-/** Long enough for a collector on loopback, short enough to be waited for. */
-const BOUNDS = { delayMs: 5, timeoutMs: 400, closeMs: 300 };
+const BOUNDS = { delayMs: 5, closeMs: 300 };
+/** Long enough for a collector on loopback, short enough to be waited for, and for the SDK to try once. */
+const IMPATIENT = { ...BOUNDS, timeoutMs: 700 };
 
 async function collector(t: TestContext): Promise<TestCollector> {
   const started = await startCollector();
@@ -159,7 +160,7 @@ test("records that the collector rejects are counted as failed", async (t) => {
 test("a collector that is down costs records, not exchanges, and is used again when it is back", async (t) => {
   const first = await startCollector();
   await first.close();
-  const { sink, log } = open(t, first.endpoint);
+  const { sink, log } = open(t, first.endpoint, { bounds: IMPATIENT });
   sink.write(recordOf(1));
   await waitFor(() => sink.stats.failed === 1);
 
@@ -183,7 +184,7 @@ test("whatever a collector does, a batch ends in time and the next one is sent",
     ["sends a byte now and then", (response) => {
       response.writeHead(200);
       trickles.add(setInterval(() => response.write(" "), 20));
-    }, "no answer within 400 ms"],
+    }, "no answer within 700 ms"],
     ["says 400", (response) => response.writeHead(400).end(), "status 400"],
     ["redirects", (response) => response.writeHead(307, { location: "/" }).end(), "status 307"],
     ["is overloaded", (response) => response.writeHead(503).end(), "overloaded"],
@@ -202,7 +203,7 @@ test("whatever a collector does, a batch ends in time and the next one is sent",
   for (const [name, answer, reason] of cases) {
     const server = await collector(t);
     server.answer = answer;
-    const { sink, log } = open(t, server.endpoint);
+    const { sink, log } = open(t, server.endpoint, { bounds: IMPATIENT });
     sink.write(recordOf(1));
     await waitFor(() => sink.stats.failed === 1);
     server.answer = (response) => response.end("{}");
@@ -257,7 +258,7 @@ test("a collector whose certificate nobody trusts gets nothing", async (t) => {
     listening.closeAllConnections();
   });
   const { port } = listening.address() as AddressInfo; // it listens on TCP
-  const { sink, log } = open(t, `https://localhost:${port}/v1/logs`);
+  const { sink, log } = open(t, `https://localhost:${port}/v1/logs`, { bounds: IMPATIENT });
 
   sink.write(FULL_RECORD);
   await waitFor(() => sink.stats.failed === 1);
