@@ -224,6 +224,22 @@ export const AUDIT_TORN_BYTES = 4 * MIB;
 export const AUDIT_FILES = 100_000;
 /** Largest lock file that is read, bytes. */
 export const AUDIT_LOCK_BYTES = 4 * KIB;
+/** Records that wait for a collector of OpenTelemetry or are on the way to it; more are dropped and counted. */
+export const OTLP_QUEUE_RECORDS = 8_192;
+/** The same, bytes of their lines: even in one request, with every escape, below the 20 MiB that collectors take. */
+export const OTLP_QUEUE_BYTES = 8 * MIB;
+/** Records of one request to the collector: made into JSON in 2 ms, in which no exchange goes on. */
+export const OTLP_BATCH_RECORDS = 128;
+/** Time that records wait for others to go along with, ms. */
+export const OTLP_DELAY_MS = 1_000;
+/** Time a collector has for one request, with the tries to repeat it, ms. */
+export const OTLP_TIMEOUT_MS = 10_000;
+/** Requests of one export that are under way: one, and those that were given up and have not ended. */
+export const OTLP_REQUESTS = 4;
+/** Time that the last records get to leave when the edge stops, ms. */
+export const OTLP_CLOSE_MS = 3_000;
+/** Least time between two warnings that records could not be exported, ms. */
+export const OTLP_TELL_MS = 60_000;
 /** How much of a trail `mcptun audit verify` reads at a time, bytes. */
 export const VERIFY_READ_BYTES = MIB;
 /** Lines between two signatures whose order is looked at when one does not fit: memory for hashes. */

@@ -13,13 +13,14 @@ export interface AdminSource {
   /** Asks a private server through its tunnel whether it is there. `signal` gives it up. */
   probe(tunnel: string, signal: AbortSignal): Promise<ProbeOutcome>;
   reload(): ReloadStatus;
-  /** `undefined` when the edge keeps no audit trail. */
+  /** `undefined` when the edge keeps no records. */
   audit(): AdminAudit | undefined;
 }
 
 /** The audit trail. Counts are since the start of the edge, `records` of the trail. */
 export interface AdminAudit {
-  readonly file: string;
+  /** Absent when none is written, and the counts below are 0. */
+  readonly file?: string | undefined;
   readonly records: number;
   /** Records that wait for the disk. */
   readonly waiting: number;
@@ -28,6 +29,20 @@ export interface AdminAudit {
   readonly problem?: string | undefined;
   /** Are new exchanges refused meanwhile? */
   readonly blocks: boolean;
+  /** Absent when nothing is exported. */
+  readonly export?: AdminAuditExport | undefined;
+}
+
+/** The records that go to a collector of OpenTelemetry. */
+export interface AdminAuditExport {
+  readonly endpoint: string;
+  readonly exported: number;
+  /** On their way. */
+  readonly waiting: number;
+  /** Found no room to wait. */
+  readonly dropped: number;
+  /** Not taken by the collector. */
+  readonly failed: number;
 }
 
 /** The configuration in force. */

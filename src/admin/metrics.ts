@@ -97,6 +97,25 @@ export class Metrics {
     "mcptun_audit_problem",
     "1 while records cannot be written, else 0.",
   );
+  readonly #auditExported = this.#counter(
+    "mcptun_audit_exported_total",
+    "Records that the collector of OpenTelemetry has taken.",
+    [],
+  );
+  readonly #auditExportDropped = this.#counter(
+    "mcptun_audit_export_dropped_total",
+    "Records not exported because too many were on their way.",
+    [],
+  );
+  readonly #auditExportFailed = this.#counter(
+    "mcptun_audit_export_failed_total",
+    "Records that the collector did not take or did not answer for.",
+    [],
+  );
+  readonly #auditExportWaiting = this.#gauge(
+    "mcptun_audit_export_waiting",
+    "Records on their way to the collector.",
+  );
   readonly #started = this.#gauge(
     "process_start_time_seconds",
     "When the process started, seconds since 1970.",
@@ -164,13 +183,22 @@ export class Metrics {
     this.#connections.set(status.clientConnections);
   }
 
-  #fillAudit({ records, lost, waiting, problem }: AdminAudit): void {
-    this.#auditRecords.reset();
-    this.#auditRecords.inc(records);
-    this.#auditLost.reset();
-    this.#auditLost.inc(lost);
+  #fillAudit(audit: AdminAudit): void {
+    const { records, lost, waiting, problem, export: sent } = audit;
+    const totals = [
+      [this.#auditRecords, records],
+      [this.#auditLost, lost],
+      [this.#auditExported, sent?.exported ?? 0],
+      [this.#auditExportDropped, sent?.dropped ?? 0],
+      [this.#auditExportFailed, sent?.failed ?? 0],
+    ] as const;
+    for (const [counter, total] of totals) {
+      counter.reset();
+      counter.inc(total);
+    }
     this.#auditWaiting.set(waiting);
     this.#auditProblem.set(problem === undefined ? 0 : 1);
+    this.#auditExportWaiting.set(sent?.waiting ?? 0);
   }
 
   #counter<const L extends string>(name: string, help: string, labelNames: L[]): Counter<L> {

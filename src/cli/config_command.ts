@@ -6,12 +6,13 @@ import { tomlOf } from "../config/reference.ts";
 import { TunnelError } from "../errors.ts";
 import type { Io } from "./io.ts";
 import { loadFor } from "./key_option.ts";
+import { readOtlpHeaders } from "./otlp_headers.ts";
 import { readPublicTls } from "./public_tls.ts";
 import { columns, warn } from "./report.ts";
 import { dialedAddress } from "./token_values.ts";
 import { readUpstreamAuthorization } from "./upstream_authorization.ts";
 
-/** Prints every effective value, and reads the certificate files as the edge would. @throws {TunnelError} `CONFIG_INVALID` */
+/** Prints every effective value, and reads the files it names as the edge would. @throws {TunnelError} `CONFIG_INVALID` */
 export function runConfigCheck(
   io: Io,
   options: { readonly config?: string | undefined; readonly json?: true | undefined },
@@ -22,6 +23,7 @@ export function runConfigCheck(
     loaded = loadFor(io, options.config, []);
     readPublicTls(loaded);
     hints = hintsOf(io, loaded);
+    readOtlpHeaders(io, loaded);
   } catch (error) {
     if (options.json === true && error instanceof TunnelError) {
       const problems = error.message.split("\n");

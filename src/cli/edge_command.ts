@@ -2,8 +2,6 @@
 
 import { hostname } from "node:os";
 
-import type { AdminAudit } from "../admin/admin_source.ts";
-import type { Audit } from "../audit/open_audit.ts";
 import type { Clock } from "../clock.ts";
 import { systemClock } from "../clock.ts";
 import type { LoadedConfig } from "../config/load.ts";
@@ -14,14 +12,15 @@ import type { Logger } from "../log.ts";
 import { stampFiles } from "../runtime/file_watch.ts";
 import { pinoLogger } from "../runtime/pino_log.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
-import { openAudit } from "./audit_setup.ts";
 import { ConfigReload } from "./config_reload.ts";
+import { type EdgeAudit, type EdgeAuditOptions, openEdgeAudit } from "./edge_audit.ts";
 import { edgePartsOf, filesOf, needRestart } from "./edge_setup.ts";
 import { EdgeState } from "./edge_state.ts";
 import { aborted, type Io } from "./io.ts";
 import { configFiles, givenFlags, loadFor } from "./key_option.ts";
 import { withListenProblem } from "./listen_problem.ts";
 import { openAdmin } from "./open_admin.ts";
+import { readOtlpHeaders } from "./otlp_headers.ts";
 import { readProduct } from "./product.ts";
 import { columns } from "./report.ts";
 
@@ -60,8 +59,12 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
   const { stateDir } = config;
   // Before anything is made on disk: a configuration that serves nothing leaves nothing behind.
   const parts = edgePartsOf(loaded);
+  const headers = readOtlpHeaders(io, loaded);
   const state = await EdgeState.open({ stateDir, clock, log });
-  const trail = await openTrail(loaded, { stateDir, clock, log }, () => state.close());
+  const audit = await openRecords(
+    { stateDir, clock, log, audit: loaded.config.audit, headers },
+    state,
+  );
   let edge: Edge | undefined;
   const clientAuth = clientAuthentication({
     auth: loaded.config.auth,
@@ -83,7 +86,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       log,
       signal,
       edgeId: hostname(),
-      audit: trail,
+      audit,
     }).catch((error: unknown) => {
       throw withListenProblem(error);
     });
@@ -113,7 +116,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
     io.onHangup?.(() => {
       reload.now();
       // Something may have moved the file away: logrotate, for example. Never rejects.
-      void trail?.reopen();
+      void audit?.reopen();
     });
     await openAdmin({
       edge: config,
@@ -122,14 +125,14 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
         status: () => running.status(),
         probe: (tunnel, probing) => running.probe(tunnel, probing),
         reload: () => reload.state,
-        audit: () => trail === undefined ? undefined : auditStatus(trail),
+        audit: () => audit?.status(),
       },
       clock,
       log,
       signal,
     });
     if (logConfig.format === "text") printFacts(io, running, loaded);
-    if (trail === undefined && loaded.config.tunnels.some(({ mode }) => mode === "aware")) {
+    if (audit === undefined && loaded.config.tunnels.some(({ mode }) => mode === "aware")) {
       log.warn("Nothing is on record of what clients do on aware tunnels: set audit.file");
     }
     await warnOfNobody(state, loaded, clock, log);
@@ -140,32 +143,23 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
   } finally {
     clientAuth.close();
     life.abort();
-    await trail?.close();
+    await audit?.close();
     await state.close();
   }
 }
 
-/** The audit trail, when the configuration asks for one. `onFailure` runs before it throws. */
-async function openTrail(
-  { config }: LoadedConfig,
-  place: { readonly stateDir: string; readonly clock: Clock; readonly log: Logger },
-  onFailure: () => Promise<void>,
-): Promise<Audit | undefined> {
-  const { file, ...settings } = config.audit;
-  if (file === undefined) return undefined;
+/** Where records go, when the configuration says so; closes the state when it cannot be opened. */
+async function openRecords(
+  options: Omit<EdgeAuditOptions, "edgeId" | "version">,
+  state: EdgeState,
+): Promise<EdgeAudit | undefined> {
   try {
-    return await openAudit({ ...place, settings: { ...settings, file }, edgeId: hostname() });
+    const { version } = readProduct();
+    return await openEdgeAudit({ ...options, edgeId: hostname(), version });
   } catch (error) {
-    await onFailure();
+    await state.close();
     throw error;
   }
-}
-
-function auditStatus(trail: Audit): AdminAudit {
-  const { records, waiting, lost } = trail.stats;
-  const { file, onFailure } = trail.settings;
-  const blocks = onFailure === "block";
-  return { file, records, waiting, lost, problem: trail.problem(), blocks };
 }
 
 /** Says what is missing before anybody can use the edge. */

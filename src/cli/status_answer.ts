@@ -29,7 +29,8 @@ export interface StatusAnswer {
 
 /** The audit trail. */
 export interface AuditAnswer {
-  readonly file: string;
+  /** Absent: there is only an export. */
+  readonly file: string | undefined;
   readonly records: number;
   readonly lost: number;
   /** Are new exchanges refused while there is a problem? */
@@ -177,7 +178,7 @@ function statusOf(fields: Fields): StatusAnswer {
 function auditOf(fields: Fields | undefined): AuditAnswer | undefined {
   if (fields === undefined) return undefined;
   return {
-    file: fields.text("file"),
+    file: fields.optionalText("file"),
     records: fields.number("records"),
     lost: fields.number("lost"),
     blocks: fields.flag("blocks"),

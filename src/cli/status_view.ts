@@ -116,6 +116,7 @@ function headLines(status: StatusAnswer, view: View): string[] {
 }
 
 function auditText({ file, records, lost }: AuditAnswer): string {
+  if (file === undefined) return "exported only, no file";
   const text = `${inertText(file)}, ${count(records, "record")}`;
   return lost === 0 ? text : `${text}, ${lost} lost`;
 }

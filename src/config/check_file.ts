@@ -8,6 +8,7 @@ import type { KeyPath } from "./key_locator.ts";
 import { nearest } from "./nearest.ts";
 import {
   checkAdmin,
+  checkAudit,
   checkAuth,
   checkEdge,
   checkExposes,
@@ -17,6 +18,7 @@ import {
 } from "./rules.ts";
 import {
   AdminSchema,
+  AuditSchema,
   AuthSchema,
   EdgeSchema,
   ExposeSchema,
@@ -53,6 +55,7 @@ function relations(known: Readonly<Record<string, unknown>>): Problem[] {
   const authFile = v.safeParse(AuthSchema, known.auth ?? {});
   const auth = authFile.success ? authOf(authFile.output) : undefined;
   const adminFile = v.safeParse(AdminSchema, known.admin ?? {});
+  const auditFile = v.safeParse(AuditSchema, known.audit ?? {});
   const rift = known.rift as { expose?: unknown } | undefined;
   const exposes = elements(rift?.expose).map((element) => {
     const expose = v.safeParse(ExposeSchema, element);
@@ -64,6 +67,7 @@ function relations(known: Readonly<Record<string, unknown>>): Problem[] {
     ...checkTunnelRules(tunnels),
     ...(edge === undefined || auth === undefined ? [] : checkAuth(auth, edge)),
     ...(adminFile.success ? checkAdmin(adminFile.output) : []),
+    ...(auditFile.success ? checkAudit(auditFile.output) : []),
     ...checkExposes(exposes),
   ];
 }

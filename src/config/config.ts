@@ -70,7 +70,7 @@ export interface TunnelRules {
 
 /** The audit trail. Times in milliseconds, sizes in bytes. */
 export interface AuditConfig {
-  /** Absolute path; absent: no trail. */
+  /** Absolute path; absent: no trail in files. */
   readonly file?: string;
   readonly onFailure: "block" | "continue";
   readonly sync: "batch" | "always";
@@ -83,6 +83,10 @@ export interface AuditConfig {
   /** 0 = for ever. */
   readonly keepMs: number;
   readonly checkpointRecords: number;
+  /** URL that records go to as OpenTelemetry logs. */
+  readonly otlpEndpoint?: string;
+  /** Absolute path. */
+  readonly otlpHeadersFile?: string;
 }
 
 /** What the audit trail keeps of arguments. */
@@ -250,6 +254,8 @@ function auditOf(audit: FileValue["audit"], tunnels: readonly TunnelConfig[]): A
     keepFiles: audit.keep_files,
     keepMs: audit.keep_for,
     checkpointRecords: audit.checkpoint_records,
+    ...(audit.otlp_endpoint === undefined ? {} : { otlpEndpoint: audit.otlp_endpoint }),
+    ...(audit.otlp_headers_file === undefined ? {} : { otlpHeadersFile: audit.otlp_headers_file }),
   };
 }
 

@@ -64,6 +64,8 @@ function derived({ config }: LoadedConfig, key: KeyDescription, index: number): 
       return config.auth.clientCa;
     case "audit.file":
       return config.audit.file;
+    case "audit.otlp_headers_file":
+      return config.audit.otlpHeadersFile;
     case "audit.on_failure":
       return config.audit.onFailure;
     case "policy.file":

@@ -80,6 +80,15 @@ export function checkAdmin(admin: { readonly listen?: string | undefined }): Pro
   }];
 }
 
+/** The rules of `[audit]`. */
+export function checkAudit(audit: FileValue["audit"]): Problem[] {
+  if (audit.otlp_headers_file === undefined || audit.otlp_endpoint !== undefined) return [];
+  return [{
+    path: ["audit", "otlp_headers_file"],
+    text: "headers for nobody (set otlp_endpoint too, or remove it)",
+  }];
+}
+
 /** The rules between tunnels, and between tunnels and the edge. Entries that did not parse are absent. */
 export function checkTunnels(
   tunnels: readonly (TunnelConfig | undefined)[],

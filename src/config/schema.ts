@@ -49,6 +49,7 @@ const GLOBS = list(value.parseNameGlob, "name globs");
 const WORDS = list(value.parseScope, "words");
 const HEADER_NAME = text("header name", value.parseHeaderName);
 const CLAIM = text("claim name", value.parseClaim);
+const COLLECTOR = text("https URL", value.parseCollectorUrl);
 const UPSTREAM = text("http or https URL", value.parseUpstream);
 const ROUTE = text("path", value.parseRoutePath);
 const NAME = text("name", value.parseName);
@@ -323,6 +324,18 @@ export const AuditSchema = v.strictObject({
   }),
   checkpoint_records: key(count(1, 100_000), 1_000, {
     doc: "Records after which a signature is written; after a minute there is one anyway.",
+  }),
+  otlp_endpoint: optionalKey(COLLECTOR, {
+    doc:
+      "Where records go as OpenTelemetry logs (OTLP over HTTP, JSON), with audit.file or without. " +
+      "It never holds up an exchange: what cannot be sent is counted.",
+    example: '"https://collector.example.com:4318/v1/logs"',
+  }),
+  otlp_headers_file: optionalKey(PATH, {
+    doc:
+      "File with headers for it, one a line, such as Authorization: Bearer and a token. Read at " +
+      "start.",
+    example: '"/etc/mcptun/otlp.headers"',
   }),
 });
 

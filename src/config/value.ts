@@ -228,6 +228,21 @@ export function parseIssuerUrl(text: string): Parsed<string> {
   return { value: text };
 }
 
+/** Where a collector takes logs: https, or http on loopback; no credentials, no query, a path. */
+export function parseCollectorUrl(text: string): Parsed<string> {
+  const hint = 'such as "https://collector.example.com:4318/v1/logs"';
+  const parsed = parseIssuerUrl(text);
+  if ("problem" in parsed) return parsed;
+  if (text.includes("?")) {
+    return refuse("the URL has a query", `put what authenticates into otlp_headers_file, ${hint}`);
+  }
+  const url = new URL(text); // it was parsed
+  if (url.pathname === "/") {
+    return refuse(`${quote(text)} has no path`, `write where the collector takes logs, ${hint}`);
+  }
+  return { value: url.href };
+}
+
 /** A pattern over names. */
 export function parseNameGlob(text: string): Parsed<string> {
   try {

@@ -138,6 +138,8 @@ const HINT_OF_CODE = {
     "too many failed attempts from this address: wait, and look for what repeats them",
   AUTH_UNAVAILABLE:
     "the edge cannot check tokens now: its log says why; can it reach the issuer's keys (jwks_uri)?",
+  AUDIT_UNAVAILABLE:
+    "the edge cannot write its audit trail: its log says why; is the disk full, or the file another user's?",
   UNAUTHENTICATED: "give a token of this tunnel with --token-file FILE or MCPTUN_USER_TOKEN",
   INSUFFICIENT_SCOPE: "get a token with the scope that is named, or change the issuer's scopes",
   BAD_REQUEST: "something on the way changes requests: compare with the URL of the edge itself",

@@ -4,7 +4,11 @@ import { test } from "node:test";
 
 import { register } from "prom-client";
 
-import { type AdminStatus, LATENCY_BOUNDS_MS } from "../../../src/admin/admin_source.ts";
+import {
+  type AdminAudit,
+  type AdminStatus,
+  LATENCY_BOUNDS_MS,
+} from "../../../src/admin/admin_source.ts";
 import { Metrics } from "../../../src/admin/metrics.ts";
 import {
   type EdgeStatus,
@@ -27,6 +31,17 @@ async function render(status: AdminStatus, from = metrics()) {
     await from.render({
       status,
       reload: { loadedAtMs: NOW_MS - 60_000, problems: ["one", "two"] },
+      residentBytes: 64_000_000,
+    }),
+  );
+}
+
+async function renderAudit(audit: AdminAudit, from: Metrics) {
+  return parsePrometheus(
+    await from.render({
+      status: edgeStatus(),
+      reload: { loadedAtMs: NOW_MS, problems: [] },
+      audit,
       residentBytes: 64_000_000,
     }),
   );
@@ -104,6 +119,39 @@ test("the shapes and the bounds of the histogram are the edge's", () => {
 
   assert.deepEqual(toEdge(toAdmin(edgeStatus())), edgeStatus());
   assert.deepEqual(LATENCY_BOUNDS_MS, EDGE_BOUNDS_MS);
+});
+
+test("the counts of the audit trail and of its export are there, each time as they are then", async () => {
+  const from = metrics();
+  const file = { file: "/audit.jsonl", records: 40, waiting: 2, lost: 1, blocks: true };
+  const sent = {
+    endpoint: "https://collector.example.com/v1/logs",
+    exported: 7,
+    waiting: 4,
+    dropped: 3,
+    failed: 2,
+  };
+  await renderAudit({ ...file, problem: "the disk is full", export: sent }, from);
+  const families = await renderAudit({ ...file, export: { ...sent, exported: 8 } }, from);
+  const alone = await renderAudit(file, from);
+
+  const expected: [string, number][] = [
+    ["mcptun_audit_records_total", 40],
+    ["mcptun_audit_lost_total", 1],
+    ["mcptun_audit_waiting", 2],
+    ["mcptun_audit_problem", 0],
+    ["mcptun_audit_exported_total", 8],
+    ["mcptun_audit_export_dropped_total", 3],
+    ["mcptun_audit_export_failed_total", 2],
+    ["mcptun_audit_export_waiting", 4],
+  ];
+  let ran = 0;
+  for (const [name, value] of expected) {
+    assert.equal(valueOf(families, name), value, name);
+    ran++;
+  }
+  assert.equal(ran, 8);
+  assert.equal(valueOf(alone, "mcptun_audit_exported_total"), 0);
 });
 
 test("a second scrape gives the numbers of its own time, without tunnels that are gone", async () => {

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
+import { CONVENTIONS } from "../../../src/audit/log_facts.ts";
 import {
   checkpointBody,
   checkpointLine,
@@ -11,7 +12,16 @@ import {
 } from "../../../src/audit/marker_line.ts";
 import { RECORD_FIELDS } from "../../../src/audit/record.ts";
 import { closeLine } from "../../../src/audit/record_line.ts";
-import { AUDIT_GROUPS, AUDIT_NAME_CHARS, AUDIT_TEXT_CHARS } from "../../../src/limits.ts";
+import {
+  AUDIT_GROUPS,
+  AUDIT_NAME_CHARS,
+  AUDIT_TEXT_CHARS,
+  OTLP_CLOSE_MS,
+  OTLP_QUEUE_BYTES,
+  OTLP_QUEUE_RECORDS,
+  OTLP_TELL_MS,
+  OTLP_TIMEOUT_MS,
+} from "../../../src/limits.ts";
 import { repositoryRoot } from "../../support/cli_process.ts";
 
 const PAGE = readFileSync(join(repositoryRoot(), "docs", "audit.md"), "utf8");
@@ -52,6 +62,25 @@ test("the document lists every member of the other lines, in order", () => {
   for (const line of [open, checkpoint("end"), lost]) {
     assert.deepEqual(Object.keys(JSON.parse(line)).slice(0, COMMON.length), COMMON);
   }
+});
+
+test("the document lists the attributes of the semantic conventions", () => {
+  const rows = rowsAfter("<!-- attributes of the semantic conventions -->");
+
+  assert.deepEqual(
+    rows.map(([field, attribute]) => [field, attribute!.split(";")[0]]),
+    Object.entries(CONVENTIONS).map(([field, name]) => [`\`${field}\``, `\`${name}\``]),
+  );
+});
+
+test("the bounds of the export in the document are those of the code", () => {
+  const told = `${OTLP_QUEUE_RECORDS.toLocaleString("en-US")} records or ` +
+    `${OTLP_QUEUE_BYTES / 1_048_576} MiB may wait`;
+
+  assert.ok(PAGE.includes(told), told);
+  assert.ok(PAGE.includes(`A request gets ${OTLP_TIMEOUT_MS / 1_000} s`));
+  assert.ok(PAGE.includes(`what waits gets ${OTLP_CLOSE_MS / 1_000} s to leave`));
+  assert.equal(OTLP_TELL_MS, 60_000);
 });
 
 test("the bounds in the document are those of the code", () => {

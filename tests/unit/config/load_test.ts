@@ -120,6 +120,48 @@ test("a failing audit trail blocks when a tunnel is aware, unless the file says 
   assert.equal(audit.file, resolve("/srv/audit.jsonl"));
 });
 
+test("records go to a collector over https, or on loopback, and its headers have a file", () => {
+  const textOf = (endpoint: string, more = "") => `[audit]\notlp_endpoint = "${endpoint}"\n${more}`;
+  const headers = 'otlp_headers_file = "otlp.headers"';
+  const good = [
+    "https://collector.example.com:4318/v1/logs",
+    "http://127.0.0.1:4318/v1/logs",
+    "http://[::1]:4318/v1/logs",
+    "http://localhost:4318/otlp/v1/logs",
+  ];
+  const bad = [
+    "collector.example.com:4318",
+    "grpc://collector.example.com:4317/v1/logs",
+    "http://collector.example.com:4318/v1/logs",
+    "https://user:secret@collector.example.com/v1/logs",
+    "https://collector.example.com/v1/logs?key=secret",
+    "https://collector.example.com/v1/logs#a",
+    "https://collector.example.com:4318",
+    "https://collector.example.com:4318/",
+  ];
+
+  const { audit } = loadConfig({ text: textOf(good[0]!, headers), cwd: "/srv" }).config;
+
+  assert.equal(audit.otlpEndpoint, good[0]);
+  assert.equal(audit.otlpHeadersFile, resolve("/srv/otlp.headers"));
+  let ran = 0;
+  for (const text of good) {
+    assert.equal(loadConfig({ text: textOf(text) }).config.audit.otlpEndpoint, text);
+    ran++;
+  }
+  for (const text of bad) {
+    const { message } = refusalOf({ text: textOf(text) });
+    assert.match(message, /^config:2:1 audit\.otlp_endpoint: /, text);
+    assert.ok(!message.includes("secret"), text);
+    ran++;
+  }
+  assert.equal(ran, 12);
+  assert.match(
+    refusalOf({ text: `[audit]\n${headers}` }).message,
+    /audit\.otlp_headers_file: headers for nobody/,
+  );
+});
+
 test("what is kept of arguments is a word or a list of names, on aware tunnels only", () => {
   const textOf = (mode: string, value: string) => `
     [[tunnel]]
