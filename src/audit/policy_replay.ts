@@ -8,7 +8,7 @@
  * @module
  */
 
-import { AUDIT_NAME_CHARS, MAX_REPLAY_CHANGES } from "../limits.ts";
+import { AUDIT_TEXT_CHARS, MAX_REPLAY_CHANGES } from "../limits.ts";
 import { decide, type Decision, type Layer } from "../policy/decide.ts";
 import { reasonText } from "../policy/explain.ts";
 import { type Target, TARGET_KINDS, type TargetKind } from "../policy/target.ts";
@@ -69,7 +69,7 @@ export class PolicyReplay {
     for (const call of callsOf(record)) {
       const skip = this.#judge(record, call);
       if (skip === undefined) this.judged++;
-      else this.skipped[skip] += call.more ?? 1;
+      else this.skipped[skip]++;
     }
   }
 
@@ -83,7 +83,6 @@ export class PolicyReplay {
   #judge(record: SeenRecord, call: SeenCall): ReplaySkip | undefined {
     const { tunnel, user, groups = [], time } = record;
     const { kind, name, decision, layer } = call;
-    if (call.more !== undefined) return "cut";
     if (tunnel === undefined || user === undefined || time === undefined) return "undecided";
     if (decision !== "allow" && decision !== "deny") return "undecided";
     if (kind === undefined || name === undefined) return "undecided";
@@ -170,7 +169,7 @@ function howOf(how: string | undefined): Principal["how"] {
 }
 
 function isCut(text: string): boolean {
-  return text.length >= AUDIT_NAME_CHARS - 1 && text.endsWith(CUT);
+  return text.length >= AUDIT_TEXT_CHARS - 1 && text.endsWith(CUT);
 }
 
 function wasText({ layer, rule, rule_at: ruleAt, reason }: SeenCall): string {

@@ -86,15 +86,10 @@ export type SeenRecord =
   };
 
 /** One message of a batch, or what a record says of its own message. */
-export type SeenCall =
-  & Pick<
-    SeenRecord,
-    "method" | "kind" | "name" | "rpc_id" | "decision" | "layer" | "reason" | "rule" | "rule_at"
-  >
-  & {
-    /** The last of a batch that was cut: how many more there were. */
-    readonly more?: number;
-  };
+export type SeenCall = Pick<
+  SeenRecord,
+  "method" | "kind" | "name" | "rpc_id" | "decision" | "layer" | "reason" | "rule" | "rule_at"
+>;
 
 /** Why a line cannot be used. */
 export type LineProblem =
@@ -172,8 +167,7 @@ const READERS: Readonly<Record<FieldKind, (value: unknown) => unknown>> = {
 };
 
 function readCall(value: Readonly<Record<string, unknown>>): SeenCall {
-  const call: Record<string, string | number> = {};
-  if (typeof value["more"] === "number") call["more"] = value["more"];
+  const call: Record<string, string> = {};
   for (const name of CALL_FIELDS) {
     const text = value[name];
     if (typeof text === "string") call[name] = text;

@@ -112,19 +112,19 @@ function groups(list: readonly string[] | undefined): string {
   return `,"groups":[${entries}]`;
 }
 
-/** A list that is cut ends in `{"more":N}`. */
+/** Every call is in it, however much the client has put around some: a list that is too long is told briefly. */
 function batch(calls: readonly AuditCall[] | undefined): string {
   if (calls === undefined || calls.length === 0) return "";
-  let entries = "";
-  for (const [index, call] of calls.entries()) {
-    const members = target(call) + decision(call) + keptArguments(call.arguments);
-    if (entries.length + members.length > AUDIT_BATCH_CHARS) {
-      entries += `${index === 0 ? "" : ","}{"more":${calls.length - index}}`;
-      break;
-    }
-    entries += `${index === 0 ? "" : ","}{${members.slice(1)}}`;
-  }
-  return `,"batch":[${entries}]`;
+  const full = calls.map((call) => target(call) + decision(call) + keptArguments(call.arguments));
+  const length = full.reduce((sum, members) => sum + members.length, 0);
+  const entries = length <= AUDIT_BATCH_CHARS ? full : calls.map(brief);
+  return `,"batch":[${entries.map((members) => `{${members.slice(1)}}`).join(",")}]`;
+}
+
+/** What was called, and whether it was allowed: at most 3 KB. */
+function brief({ method, kind, name: called, decision: decided }: AuditCall): string {
+  return text("method", method) + word("kind", kind) + text("name", called) +
+    word("decision", decided);
 }
 
 /** Too long, or nothing that JSON can say: what there is of it, as a text. */

@@ -146,6 +146,11 @@ export class ChainCheck {
           `${missing.records} records)`,
       });
     }
+    if (this.#isOpened) {
+      const file = this.#files.at(-1)?.path;
+      const text = "no signature stands behind the line that opens the file";
+      this.findings.problem({ code: "added", file, line: this.#line, text });
+    }
     const numbers = this.#files.flatMap(({ number }) => number ?? []);
     const lowest = Math.min(...numbers);
     if (all === "all" && numbers.length > 0 && lowest > this.#oldestKept) {
@@ -221,7 +226,8 @@ export class ChainCheck {
       );
     }
     this.#number = marker.file;
-    this.#oldestKept = marker.first;
+    // Nobody may raise it by a line that is not signed: it says which files need not be there.
+    if (this.#signed === undefined) this.#oldestKept = marker.first;
     const key = publicKeyOfText(marker.key);
     if (key === undefined || key.id !== marker.keyId) {
       this.#problem("edited", "the key in it is not the one that it names");

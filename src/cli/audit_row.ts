@@ -105,7 +105,7 @@ function callText(record: SeenRecord): string {
       ? [httpMethod, httpPath].filter((part) => part !== undefined).join(" ") || "-"
       : method;
   }
-  const others = (batch ?? []).reduce((sum, call) => sum + (call.more ?? 1), 0);
+  const others = batch?.length ?? 0;
   return inertText(text) + (others > 0 ? ` (+${others})` : "");
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { readdir, rename, stat, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { appendFile, readdir, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -267,6 +268,29 @@ test("a file that was removed under the edge is told of, and found by verify", a
   assert.ok(log.events.some(({ message }) => message.includes("moved or removed")));
   const report = await verify();
   assert.deepEqual(report.problems.map(({ code }) => code), ["file_missing"]);
+});
+
+test("an unsigned line that says older files need not be there does not hide that they are gone", async (t) => {
+  const { open, path, lines, verify, folder } = await auditFolder(t);
+  const audit = await open({ rotateBytes: 20_000, keepFiles: 0, keepMs: 0 });
+  for (let number = 0; number < 200; number++) {
+    audit.write(recordOf(number));
+    if (number % 10 === 0) await audit.flush();
+  }
+  await audit.close();
+  const rotated = (await readdir(folder)).filter((name) => /-\d{6}\.jsonl$/.test(name));
+  for (const name of rotated) await rename(join(folder, name), join(folder, `${name}.gone`));
+  const all = await lines();
+  const opened = JSON.parse(all[0]!);
+  const prev = createHash("sha256").update(all.at(-1)!).digest("base64url");
+  const forged = { ...opened, first: rotated.length + 1, records: 200, prev };
+  await appendFile(path, `${JSON.stringify(forged)}\n`);
+
+  const report = await verify();
+
+  assert.ok(rotated.length > 0);
+  assert.equal(report.verdict, "damaged");
+  assert.deepEqual(report.problems.map(({ code }) => code).sort(), ["added", "file_missing"]);
 });
 
 test("a disk that is full blocks, is told, and passes by itself", async (t) => {

@@ -34,14 +34,14 @@ test("a record is read with each member in its type", () => {
 test("a member of another type is as good as absent", () => {
   const record = readRecord(Buffer.from(
     '{"v":1,"type":"exchange","time":5,"duration_ms":"1","user":{},"groups":["a",1],"batch":[1,' +
-      '{"name":2,"kind":"tool"},{"more":3}],"status":1e999,"__proto__":{"user":"x"}}',
+      '{"name":2,"kind":"tool"}],"status":1e999,"__proto__":{"user":"x"}}',
   ));
 
   assert.ok(typeof record !== "string");
   assert.deepEqual({ ...record, ["__proto__"]: undefined }, {
     v: 1,
     type: "exchange",
-    batch: [{ kind: "tool" }, { more: 3 }],
+    batch: [{ kind: "tool" }],
     ["__proto__"]: undefined,
   });
   assert.equal(record.user, undefined);

@@ -13,6 +13,7 @@ import {
   AUDIT_LINE_BYTES,
   AUDIT_NAME_CHARS,
   AUDIT_TEXT_CHARS,
+  MAX_BATCH_ELEMENTS,
 } from "../../../src/limits.ts";
 import { FULL_RECORD, RECORD } from "../../support/audit_records.ts";
 
@@ -95,19 +96,31 @@ test("a text above its bound is cut and says so, without half of a pair", () => 
   assert.equal(quoteText("ab🚀cd", 5), '"ab🚀…"');
 });
 
-test("lists above their bound say that there was more", () => {
-  const call = { method: "tools/call", name: "n".repeat(AUDIT_NAME_CHARS) };
+test("a list of groups above its bound says that there was more; of a batch no call is left out", () => {
+  const call = {
+    method: "tools/call",
+    kind: "tool",
+    name: "n".repeat(AUDIT_NAME_CHARS),
+    rpc_id: `"${"\u200b".repeat(500)}"`,
+    decision: "allow",
+  } as const;
   const record = {
     ...RECORD,
     groups: Array.from({ length: AUDIT_GROUPS + 1 }, (_, index) => `g${index}`),
-    batch: Array.from({ length: 100 }, () => call),
+    batch: [...Array.from({ length: 99 }, () => call), { ...call, name: "wire_money" }],
   };
 
   const { groups, batch } = JSON.parse(`${recordBody(record)}}`);
 
   assert.equal(groups.length, AUDIT_GROUPS + 1);
   assert.equal(groups.at(-1), "…");
-  assert.deepEqual(batch.at(-1), { more: 100 - (batch.length - 1) });
+  assert.equal(batch.length, 100);
+  assert.deepEqual(batch.at(-1), {
+    method: "tools/call",
+    kind: "tool",
+    name: "wire_money",
+    decision: "allow",
+  });
 });
 
 test("arguments above their bound become a text that is cut", () => {
@@ -140,7 +153,12 @@ test("a record whose every text is at its worst fits the longest line", () => {
   const record = {
     ...texts,
     groups: Array.from({ length: 1_000 }, () => worst),
-    batch: Array.from({ length: 1_000 }, () => ({ name: worst, arguments: worst })),
+    // As many as an edge takes in one batch.
+    batch: Array.from({ length: MAX_BATCH_ELEMENTS }, () => ({
+      method: worst,
+      name: worst,
+      arguments: worst,
+    })),
     arguments: worst,
   } as unknown as AuditRecord;
 
