@@ -161,10 +161,10 @@ export interface AuditSink {
    * when the operator chose to go on without them.
    */
   blockedBy(): string | undefined;
-  /** Takes the record of an exchange that is over. Never throws. */
+  /** Takes the record of an exchange that is over, and keeps no reference to it. Never throws. */
   write(record: AuditRecord): void;
   /**
-   * Writes that an exchange is about to go to the private server.
+   * Writes that an exchange is about to go to the private server. Keeps no reference to the record.
    *
    * @returns `undefined` when intents are not asked for; else a promise that resolves once the line
    *   is written, with `false` when it could not be and the exchange must not begin. Never rejects.

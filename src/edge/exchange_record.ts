@@ -73,7 +73,7 @@ export class ExchangeRecord {
   readonly #response: ServerResponse;
   readonly #startedAtMs: number;
   readonly #draft: Draft;
-  #answer: (() => AnswerFacts | undefined) | undefined;
+  #answer: { readonly facts: AnswerFacts } | undefined;
   #isWritten = false;
 
   constructor(context: RecordContext, start: RecordStart) {
@@ -83,16 +83,48 @@ export class ExchangeRecord {
     this.#startedAtMs = context.clock.now();
     const { url = "" } = request;
     const query = url.indexOf("?");
+    // Every member at once: an object that grows member by member is copied on and on.
     this.#draft = {
       type: "exchange",
       time: context.clock.wallNow(),
+      duration_ms: undefined,
       edge: context.edgeId,
       exchange: exchangeId,
       tunnel,
+      transport: undefined,
+      rift: undefined,
+      connection: undefined,
       client,
+      user: undefined,
+      groups: undefined,
+      how: undefined,
+      era: undefined,
+      protocol: undefined,
       http_method: request.method,
       http_path: query < 0 ? url : url.slice(0, query),
+      status: undefined,
+      code: undefined,
+      method: undefined,
+      kind: undefined,
+      name: undefined,
+      rpc_id: undefined,
+      session: undefined,
+      decision: undefined,
+      layer: undefined,
+      reason: undefined,
+      rule: undefined,
+      rule_at: undefined,
+      batch: undefined,
+      policy: undefined,
+      result: undefined,
+      error_code: undefined,
+      bytes_in: undefined,
+      bytes_out: undefined,
+      events: undefined,
+      items_before: undefined,
+      items_after: undefined,
       traceparent: traceparentOf(request.rawHeaders),
+      arguments: undefined,
     };
     // After everyone else who is told of it: by then all is known.
     response.on("close", () => process.nextTick(() => this.write()));
@@ -111,7 +143,18 @@ export class ExchangeRecord {
   judged(facts: JudgedFacts): void {
     const draft = this.#draft;
     const [call, ...batch] = facts.calls;
-    if (call !== undefined) Object.assign(draft, call);
+    if (call !== undefined) {
+      draft.method = call.method;
+      draft.kind = call.kind;
+      draft.name = call.name;
+      draft.rpc_id = call.rpc_id;
+      draft.decision = call.decision;
+      draft.layer = call.layer;
+      draft.reason = call.reason;
+      draft.rule = call.rule;
+      draft.rule_at = call.rule_at;
+      draft.arguments = call.arguments;
+    }
     if (batch.length > 0) draft.batch = batch;
     draft.era = facts.era;
     draft.protocol = facts.protocol;
@@ -141,9 +184,9 @@ export class ExchangeRecord {
     this.#draft.result = resultOf(code);
   }
 
-  /** Asked when it is over. */
-  set answer(facts: () => AnswerFacts | undefined) {
-    this.#answer = facts;
+  /** Who reads the answer: asked when it is over. */
+  readBy(filter: { readonly facts: AnswerFacts }): void {
+    this.#answer = filter;
   }
 
   /** Body bytes of the request. */
@@ -158,7 +201,11 @@ export class ExchangeRecord {
 
   /** Writes that it is about to go to the private server, when that is asked for. */
   intent(): Promise<boolean> | undefined {
-    return this.#context.audit.intent({ ...this.#draft, type: "intent" });
+    const draft = this.#draft;
+    draft.type = "intent"; // it is read at once, so no copy is needed
+    const written = this.#context.audit.intent(draft);
+    draft.type = "exchange";
+    return written;
   }
 
   /** Writes the record. Idempotent. */
@@ -169,7 +216,7 @@ export class ExchangeRecord {
     const { headersSent, statusCode, writableFinished } = this.#response;
     draft.duration_ms = this.#context.clock.now() - this.#startedAtMs;
     if (headersSent) draft.status = statusCode;
-    const answer = this.#answer?.();
+    const answer = this.#answer?.facts;
     if (answer !== undefined) {
       draft.events = answer.events;
       draft.items_before = answer.itemsBefore;

@@ -307,7 +307,7 @@ export class RequestHandler {
     link.exchangeStarted();
     if (record !== undefined) {
       record.given(link);
-      if (judged !== undefined) record.answer = () => judged.filter.facts;
+      if (judged !== undefined) record.readBy(judged.filter);
     }
     const exchange = startExchange(exchangeContext, {
       request,
