@@ -408,6 +408,12 @@ export const MAX_TARGETS = 1_024;
 export const MAX_NAMED_CHARS = 16_384;
 /** Longest JSON text of a request id, bytes: ids are echoed and remembered. */
 export const MAX_RPC_ID_BYTES = 512;
+/** Longest name of a member whose look-alikes are found, characters; the protocol's own have at most 45. */
+export const MAX_FOLDED_CHARS = 256;
+/** Lines of one event: a client that reads it makes an object of each. */
+export const MAX_EVENT_LINES = 65_536;
+/** Names of one answer that are judged: 20,000 take up to a second. */
+export const MAX_JUDGED_NAMES = 20_000;
 /** Elements of one JSON-RPC batch. */
 export const MAX_BATCH_ELEMENTS = 100;
 /** Longest `Mcp-Session-Id` and `Last-Event-ID`, characters: common ids have 36. */

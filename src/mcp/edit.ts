@@ -9,7 +9,7 @@ import { Buffer } from "node:buffer";
 
 import type { ByteRange, JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
-import { foldName } from "./member_names.ts";
+import { looksLikeOneOf } from "./member_names.ts";
 import type { Family } from "./methods.ts";
 
 /** Put `text` where the range is; an empty text removes it. */
@@ -107,8 +107,7 @@ export function stripCapabilities(
   ];
   const edits: Edit[] = [];
   // Folded, because a server that ignores case would read "Sampling" as well.
-  const keeps = (member: number): boolean =>
-    !(families as readonly string[]).includes(foldName(document.name(member)));
+  const keeps = (member: number): boolean => !looksLikeOneOf(families, document.name(member));
   for (const place of places) {
     if (place !== NONE) edits.push(...removeChildren(document, place, keeps).edits);
     // 2025-11-25: which of the server's requests may become tasks.

@@ -10,7 +10,7 @@
 
 import type { Buffer } from "node:buffer";
 
-import { MAX_ANSWER_MEMBERS, MAX_NAMED_CHARS } from "../limits.ts";
+import { MAX_ANSWER_MEMBERS, MAX_JUDGED_NAMES, MAX_NAMED_CHARS } from "../limits.ts";
 import type { TargetKind } from "./client_message.ts";
 import type { JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
@@ -62,8 +62,11 @@ export type Filtered =
 /** Filters one message, or a batch of the legacy era. Never throws. */
 export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered {
   // No client may ask for a longer name, so none may be shown one.
-  const allow: FilterOptions["allow"] = (kind, name) =>
-    name.length <= MAX_NAMED_CHARS && given.allow(kind, name);
+  let judged = 0;
+  const allow: FilterOptions["allow"] = (kind, name) => {
+    if (++judged > MAX_JUDGED_NAMES) return false;
+    return name.length <= MAX_NAMED_CHARS && given.allow(kind, name);
+  };
   // Written out: a spread with a changing shape costs a new hidden class each time (V8, measured:
   // 320 bytes of old space a request).
   const options: FilterOptions = {
@@ -109,6 +112,7 @@ export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered
     if (verdict instanceof FilterRefusal) return refused(verdict);
     if (!verdict) return { outcome: "dropped", messages };
   }
+  if (judged > MAX_JUDGED_NAMES) return refused(new FilterRefusal("names", 0));
   const { edits, before, after } = findings;
   if (edits.length === 0) return { outcome: "unchanged", before, after, messages };
   const edited = applyEdits(document.bytes, edits);
@@ -148,7 +152,8 @@ function judgeMessage(
   if (result === NONE) {
     // 2025-11-25 asks for a URL elicitation by an error.
     const code = document.text(document.member(error, "code"));
-    if (code === URL_ELICITATION_REQUIRED && !options.families.includes("elicitation")) {
+    // As a number: -32042.0 is the same.
+    if (Number(code) === URL_ELICITATION_REQUIRED && !options.families.includes("elicitation")) {
       return new FilterRefusal("family", offset);
     }
     const failure = /^-?\d{1,9}$/.test(code) ? Number(code) : 0;
@@ -176,9 +181,13 @@ function judgeServerRequest(
   // 2026-07-28, streamable-http: a stream must not carry requests.
   if (era === "modern") return undefined;
   const row = methodRow(method);
-  const passes = row === undefined || row.kind !== "request" || row.from === "client"
+  // What only clients may send has no business here, whatever rules say of it.
+  const isTheirs = row === undefined || row.kind === "request" && row.from !== "client";
+  const passes = !isTheirs
+    ? false
+    : row === undefined
     ? allow("method", method)
-    : row.family === undefined || families.includes(row.family);
+    : (row.family === undefined || families.includes(row.family)) && allow("method", method);
   const verdict = passes ? "pass" : "drop";
   return { kind: "request", method, id, taskId: undefined, failure: undefined, verdict };
 }
@@ -201,9 +210,9 @@ function judgeNotification(notice: Notice): ServerMessage | FilterRefusal {
   };
   const row = methodRow(method);
   let passes: boolean;
-  if (row === undefined || row.kind !== "notification" || row.from === "client") {
-    passes = allow("method", method);
-  } else if (row.judgedBy === "resource") {
+  if (row === undefined) passes = true; // its name decides, below
+  else if (row.kind !== "notification" || row.from === "client") passes = false;
+  else if (row.judgedBy === "resource") {
     // It may be below what was subscribed to, so the subscription does not decide.
     passes = named("resource", "uri");
   } else if (row.judgedBy === "task") {
@@ -224,6 +233,8 @@ function judgeNotification(notice: Notice): ServerMessage | FilterRefusal {
       filterAcknowledged(document, params, options, findings);
     }
   }
+  // Asked for every one: who is denied everything hears nothing, also when it becomes so meanwhile.
+  passes &&= allow("method", method);
   return {
     kind: "notification",
     method,
@@ -264,4 +275,4 @@ function refused({ reason, offset }: FilterRefusal): Filtered {
   return { outcome: "refused", reason, offset };
 }
 
-const URL_ELICITATION_REQUIRED = "-32042";
+const URL_ELICITATION_REQUIRED = -32_042;

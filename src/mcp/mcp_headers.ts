@@ -40,6 +40,9 @@ export function readMcpHeaders(rawHeaders: readonly string[]): McpHeaders | Head
     if (!isParam && !READ.has(name)) {
       // What a parser that takes "_" for "-" (CGI, WSGI) would read as one of ours.
       if (/^mcp_|^mcp[-_]\w*_/.test(name)) return mismatch(`The header "${name}" is not allowed`);
+      if (name.includes("_") && READ.has(name.replaceAll("_", "-"))) {
+        return { httpStatus: 400, mismatch: false, message: `The header "${name}" is not allowed` };
+      }
       continue;
     }
     if (found.has(name)) {

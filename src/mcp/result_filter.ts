@@ -200,6 +200,10 @@ function completedUris(
   { ref, argument, values }: CompletionRequest,
   value: string,
 ): (string | undefined)[] {
+  // A value for another variable than those of the template would stand for anything.
+  const isUsed = argument !== undefined &&
+    [...ref.name.matchAll(/\{\+?([^{}]*)\}/g)].some(([, name]) => name === argument);
+  if (!isUsed) return [undefined];
   const expand = (encode: (text: string) => string): string | undefined => {
     let isKnown = true;
     const uri = ref.name.replace(/\{([^{}]*)\}/g, (_, expression: string) => {
@@ -223,12 +227,18 @@ function judgeInputRequests(
   { document, result, options }: ResultSource,
 ): FilterRefusal | undefined {
   const requests = document.member(result, "inputRequests");
+  // Someone may read a list all the same.
+  if (requests !== NONE && document.kind(requests) !== "object") {
+    return new FilterRefusal("family", document.start(requests));
+  }
   for (const request of document.children(requests)) {
     const method = document.string(document.member(request, "method"));
-    const family = method === undefined ? undefined : methodRow(method)?.family;
-    const isOffered = family !== undefined && FAMILIES.includes(family) &&
-      options.families.includes(family);
-    if (!isOffered && (method === undefined || !options.allow("method", method))) {
+    const row = method === undefined ? undefined : methodRow(method);
+    const isOffered = row?.family !== undefined && FAMILIES.includes(row.family) &&
+      options.families.includes(row.family);
+    // A method that is known is of a family, or no request of a server at all; others have rules.
+    const isAllowed = row === undefined ? method !== undefined : isOffered;
+    if (!isAllowed || method === undefined || !options.allow("method", method)) {
       return new FilterRefusal("family", document.start(request));
     }
   }

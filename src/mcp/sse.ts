@@ -18,6 +18,7 @@
 import { Buffer } from "node:buffer";
 
 import { TunnelError } from "../errors.ts";
+import { MAX_EVENT_LINES } from "../limits.ts";
 import { asBuffer } from "./bytes.ts";
 
 /** What becomes of an event: the bytes are its new data. */
@@ -231,7 +232,9 @@ function readEvent(unit: Buffer): Event {
   let id: string | undefined;
   let isPlain = true;
   let at = 0;
+  let left = MAX_EVENT_LINES;
   while (at < unit.length) {
+    if (left-- === 0) throw tooLarge(`${MAX_EVENT_LINES} lines`);
     let end = at;
     while (end < unit.length && unit[end] !== LF && unit[end] !== CR) end++;
     const isCrLf = unit[end] === CR && unit[end + 1] === LF;
@@ -306,10 +309,11 @@ function splitLines(data: Uint8Array): Buffer[] {
   return lines;
 }
 
-function tooLarge(maxEventBytes: number): TunnelError {
+function tooLarge(limit: number | string): TunnelError {
+  const most = typeof limit === "number" ? `${limit} bytes` : limit;
   return new TunnelError(
     "UPSTREAM_FAILED",
-    `Cannot pass on an event of more than ${maxEventBytes} bytes, or one after it`,
+    `Cannot pass on an event of more than ${most}, or one after it`,
   );
 }
 

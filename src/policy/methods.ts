@@ -4,7 +4,7 @@
  * Methods of clients whose parameters, answers or principal decide: `tools/call` by the tool it
  * names, `tools/list` by what is left of its answer, `tasks/get` by who owns the task. For them no
  * `allow_methods` is asked; `deny_methods` still forbids them. Every other method is denied unless
- * `allow_methods` names it.
+ * `allow_methods` names it. The same for what servers send: `server_requests` and what it names decide.
  */
 export const ORDINARY_METHODS: ReadonlySet<string> = new Set([
   "initialize",
@@ -30,4 +30,15 @@ export const ORDINARY_METHODS: ReadonlySet<string> = new Set([
   "notifications/cancelled",
   "notifications/progress",
   "notifications/tasks/status",
+  "notifications/message",
+  "notifications/resources/updated",
+  "notifications/tools/list_changed",
+  "notifications/prompts/list_changed",
+  "notifications/resources/list_changed",
+  "notifications/subscriptions/acknowledged",
+  "notifications/tasks",
+  "notifications/elicitation/complete",
+  "sampling/createMessage",
+  "roots/list",
+  "elicitation/create",
 ]);

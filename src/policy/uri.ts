@@ -14,6 +14,7 @@ export type UriProblem =
   | "too_long"
   | "control_character"
   | "lone_surrogate"
+  | "combining_marks"
   | "outer_whitespace"
   | "backslash"
   | "invalid_percent_encoding"
@@ -41,6 +42,11 @@ export function normalizeUri(raw: string): NormalUri | { readonly problem: UriPr
   if (problem !== undefined) return { problem };
   const [, scheme = "", slashes, authority = "", path = "", query = "", fragment = ""] = PARTS
     .exec(raw.replace(WEB, "$1//"))!;
+  if (raw.includes("%")) {
+    // Encoded, they are as many.
+    const plain = decodedText(raw);
+    if (plain !== undefined && hasManyMarks(plain)) return { problem: "combining_marks" };
+  }
   const decoded = [authority, path, query, fragment].map(decodeOnce);
   for (const part of decoded) {
     if (part === undefined) return { problem: "invalid_percent_encoding" };
@@ -77,13 +83,28 @@ export function normalizeUri(raw: string): NormalUri | { readonly problem: UriPr
 /** Decodes percent-encoding once; `undefined` when it is malformed or not UTF-8. */
 export function decodeOnce(text: string): string | undefined {
   if (!text.includes("%")) return composed(text);
+  const decoded = decodedText(text);
+  return decoded === undefined ? undefined : composed(decoded);
+}
+
+function decodedText(text: string): string | undefined {
   try {
-    return composed(decodeURIComponent(text));
+    return decodeURIComponent(text);
   } catch {
     // `URIError` is the answer "malformed", not a failure.
     return undefined;
   }
 }
+
+/**
+ * Has a text more than 30 combining marks in a row? No language does (UAX 15, section 13,
+ * Stream-Safe Text Format), and to bring them in order takes time that grows with their square.
+ */
+export function hasManyMarks(text: string): boolean {
+  return !/^[\x00-\x7f]*$/.test(text) && MANY_MARKS.test(text);
+}
+
+const MANY_MARKS = /\p{M}{31}/u;
 
 /** Why no URI in normal form can match a pattern, with what to write instead. */
 export function uriPatternProblem(text: string): string | undefined {
@@ -138,6 +159,7 @@ function rawProblem(raw: string): UriProblem | undefined {
   if (raw.length > MAX_TARGET_CHARS) return "too_long";
   if (CONTROL.test(raw)) return "control_character";
   if (/\p{Cs}/u.test(raw)) return "lone_surrogate";
+  if (hasManyMarks(raw)) return "combining_marks";
   // Common parsers trim it, so that another URI would be read.
   if (raw !== raw.trim()) return "outer_whitespace";
   if (raw.includes("\\")) return "backslash";

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
+import { ORDINARY_METHODS } from "../../../src/policy/methods.ts";
 import { filterMessage } from "../../../src/mcp/filters.ts";
 import { answerCases, isAllowed } from "../../support/mcp_smuggling.ts";
 
@@ -13,7 +14,8 @@ test("every answer of a server gets its verdict", () => {
       era,
       expect,
       expectId: "n:1",
-      allow: (kind, target) => isAllowed({ kind, name: target }),
+      allow: (kind, target) =>
+        kind === "method" && ORDINARY_METHODS.has(target) || isAllowed({ kind, name: target }),
       maxBytes: 100_000,
       families: ["sampling", "elicitation", "roots"],
       instructions: "keep",

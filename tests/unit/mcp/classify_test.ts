@@ -220,3 +220,14 @@ function modern(
   const body = { jsonrpc: "2.0", id: 1, method, params: { ...params, _meta: META } };
   return post([...JSON_TYPE, ...own, ...named, ...headers], JSON.stringify(body));
 }
+
+test("names that would take minutes to fold are refused at once, and headers with underscores", () => {
+  const marks = "\u0315".repeat(40_000) + "\u0300".repeat(40_000);
+  const long = refusal(legacy({ id: 1, method: "ping", params: { [`a${marks}`]: 1 } }));
+  const plain = accepted(legacy({ id: 1, method: "ping", params: { ["x".repeat(300)]: 1 } }));
+  const underscored = refusal(legacy({ id: 1, method: "ping" }, ["Last_Event_ID", "1"]));
+
+  assert.equal(long.reason, "look_alike");
+  assert.equal(plain.kind, "request");
+  assert.equal(underscored.reason, "header");
+});

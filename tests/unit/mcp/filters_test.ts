@@ -2,16 +2,19 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
+import { MAX_JUDGED_NAMES } from "../../../src/limits.ts";
 import type { FilterOptions } from "../../../src/mcp/filter_options.ts";
 import { filterMessage } from "../../../src/mcp/filters.ts";
 import type { Filtered } from "../../../src/mcp/filters.ts";
+import { METHODS } from "../../../src/mcp/methods.ts";
+import { ORDINARY_METHODS } from "../../../src/policy/methods.ts";
 
 /** Everything with "ok" in its name may be seen. */
 const OPTIONS: FilterOptions = {
   era: "modern",
   expect: undefined,
   expectId: undefined,
-  allow: (_, name) => name.includes("ok"),
+  allow: (kind, name) => kind === "method" && ORDINARY_METHODS.has(name) || name.includes("ok"),
   maxBytes: 100_000,
   families: ["sampling", "elicitation", "roots"],
   instructions: "keep",
@@ -305,3 +308,44 @@ function textOf(result: Filtered): string {
 function countsOf(result: Filtered): number[] {
   return result.outcome === "rewritten" ? [result.before, result.after] : [];
 }
+
+test("who is denied everything hears nothing of the server, and a denied method is not heard", () => {
+  const notice = (method: string) =>
+    Buffer.from(`{"jsonrpc":"2.0","method":"${method}","params":{}}`);
+  const options = { ...OPTIONS, ...LEGACY, allow: () => false } as const;
+  const known = METHODS.filter(({ from, kind }) => kind === "notification" && from !== "client");
+  let ran = 0;
+  for (const { name } of known) {
+    assert.equal(filterMessage(notice(name), options).outcome, "dropped", name);
+    ran++;
+  }
+  const asks = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"roots/list"}');
+
+  assert.ok(ran >= 8);
+  assert.equal(filterMessage(asks, { ...options, families: ["roots"] }).outcome, "dropped");
+  assert.equal(
+    filterMessage(notice("notifications/message"), { ...options, allow: () => true }).outcome,
+    "unchanged",
+  );
+});
+
+test("an answer that names more than can be judged in time is refused", () => {
+  const tools = Array.from({ length: MAX_JUDGED_NAMES + 1 }, () => '{"name":"ok"}').join(",");
+  const list = Buffer.from(`{"jsonrpc":"2.0","id":1,"result":{"tools":[${tools}]}}`);
+
+  assert.equal(filterMessage(list, { ...OPTIONS, ...LEGACY }).outcome, "refused");
+});
+
+test("what the server asks inside of a result is an object, and a code is a number", () => {
+  const asks = (value: string) =>
+    filterMessage(Buffer.from(`{"jsonrpc":"2.0","id":1,${value}}`), {
+      ...OPTIONS,
+      ...LEGACY,
+      families: [],
+    });
+
+  assert.equal(asks('"result":{"inputRequests":[{"method":"x"}]}').outcome, "refused");
+  for (const code of ["-32042", "-32042.0", "-3.2042e4"]) {
+    assert.equal(asks(`"error":{"code":${code},"message":"m"}`).outcome, "refused", code);
+  }
+});

@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
 import { TunnelError } from "../../../src/errors.ts";
+import { MAX_EVENT_LINES } from "../../../src/limits.ts";
 import { EventStreamFilter } from "../../../src/mcp/sse.ts";
 import type { EventVerdict } from "../../../src/mcp/sse.ts";
 
@@ -158,3 +159,15 @@ function run(input: Buffer, size: number, maxEventBytes = 1_000) {
   filter.end();
   return { data, output: Buffer.concat(output) };
 }
+
+test("an event of very many lines cuts the stream instead of filling the memory", () => {
+  const filter = new EventStreamFilter({
+    maxEventBytes: 10_000_000,
+    inspect: judge,
+    emit: () => {},
+  });
+
+  const lines = Buffer.from(`${"data:\n".repeat(MAX_EVENT_LINES + 1)}\n`);
+
+  assert.throws(() => filter.push(lines), TunnelError);
+});
