@@ -8,7 +8,8 @@
  *
  * What is changed besides the callback's rewrites, because two parsers could read it differently:
  * a byte order mark goes; an event with a lone CR inside is written with LF; a lone CR at an event's
- * end becomes CRLF; unknown fields go; events of another type than `message` go, since no MCP client
+ * end becomes CRLF; what some take for a line end inside of a line is escaped in data, and goes with its
+ * line elsewhere; unknown fields go; events of another type than `message` go, since no MCP client
  * reads them as JSON-RPC. Of an event that goes, its `id` and `retry` stay. What follows the last
  * blank line when the stream ends is no event, and goes.
  *
@@ -132,7 +133,7 @@ export class EventStreamFilter {
       if (this.#heldLength + at - unitStart > maxEventBytes) throw tooLarge(maxEventBytes);
       const isHeld = this.#heldLength > 0;
       const unit = isHeld ? this.#takeHeld(bytes, unitStart, at) : bytes.subarray(unitStart, at);
-      const output = this.#inComment ? unit : this.#judge(unit);
+      const output = !this.#inComment ? this.#judge(unit) : hasSeparator(unit) ? NO_COMMENT : unit;
       // A lone CR gets its LF here, and one that comes in the next chunk is left out.
       this.#skipLf = endsWithCr;
       if (output === unit && !isHeld && !endsWithCr) {
@@ -208,8 +209,11 @@ export class EventStreamFilter {
     if (event.type !== "" && event.type !== "message") return writeEvent(event, "drop");
     // Without data nothing is dispatched: legacy servers begin a stream with an id and no data.
     const verdict = event.data.length === 0 ? "pass" : this.#options.inspect(event.data);
-    if (verdict === "pass") return event.isPlain ? unit : writeEvent(event, event.data);
-    return writeEvent(event, verdict);
+    if (verdict === "drop") return writeEvent(event, "drop");
+    const data = verdict === "pass" ? event.data : asBuffer(verdict);
+    // In JSON these stand in strings only, where they may be written as escapes.
+    if (hasSeparator(data)) return writeEvent(event, withoutSeparators(data));
+    return verdict === "pass" && event.isPlain ? unit : writeEvent(event, data);
   }
 }
 
@@ -243,6 +247,12 @@ function readEvent(unit: Buffer): Event {
     const next = end + (isCrLf ? 2 : 1);
     if (end > at) {
       const line = unit.subarray(at, end);
+      const isData = line.length >= 4 && line.toString("latin1", 0, 4) === "data";
+      if (!isData && hasSeparator(line)) {
+        isPlain = false; // and it is left out
+        at = next;
+        continue;
+      }
       const colon = line.indexOf(COLON);
       const field = colon < 0 ? line.toString("latin1") : line.toString("latin1", 0, colon);
       const skip = colon < 0 ? line.length : colon + (line[colon + 1] === SPACE ? 2 : 1);
@@ -295,6 +305,21 @@ function writeEvent(event: Event, data: "drop" | Uint8Array | undefined): Buffer
   return Buffer.concat([...output, LINE_FEED]);
 }
 
+/**
+ * What some readers of event streams take for a line end as well (Python's `splitlines`, used by
+ * httpx-sse up to 0.4.0): VT, FF, FS, GS, RS, NEL, LS and PS.
+ */
+function hasSeparator(bytes: Buffer): boolean {
+  return SEPARATORS.some((separator) => bytes.includes(separator));
+}
+
+function withoutSeparators(data: Buffer): Buffer {
+  const text = data.toString("utf8");
+  const escape = (character: string): string =>
+    `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return Buffer.from(text.replace(/[\v\f\x1c-\x1e\x85\u2028\u2029]/g, escape));
+}
+
 function splitLines(data: Uint8Array): Buffer[] {
   const bytes = asBuffer(data);
   const lines: Buffer[] = [];
@@ -322,6 +347,11 @@ const CR = 0x0d;
 const COLON = 0x3a;
 const SPACE = 0x20;
 const EMPTY = Buffer.alloc(0);
+const NO_COMMENT = Buffer.from(":\n");
+const SEPARATORS: readonly (number | Buffer)[] = [
+  ...[0x0b, 0x0c, 0x1c, 0x1d, 0x1e],
+  ...["\x85", "\u2028", "\u2029"].map((character) => Buffer.from(character)),
+];
 const LINE_FEED = Buffer.from("\n");
 const DATA_FIELD = Buffer.from("data: ");
 const MARK = Buffer.from([0xef, 0xbb, 0xbf]);

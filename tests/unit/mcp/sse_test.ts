@@ -171,3 +171,28 @@ test("an event of very many lines cuts the stream instead of filling the memory"
 
   assert.throws(() => filter.push(lines), TunnelError);
 });
+
+test("what some readers take for a line end makes no event of its own", () => {
+  const cases: readonly (readonly [input: string, output: string])[] = [
+    [": hi\v\vdata: {}\v\v\n", ":\n"],
+    [": plain\n", ": plain\n"],
+    ['data: "a\u2028data: b"\n\n', 'data: "a\\u2028data: b"\n\n'],
+    ['data: "\u0085\u2029"\n\n', 'data: "\\u0085\\u2029"\n\n'],
+    ["id: 1\u2028data: x\ndata: a\n\n", "data: a\n\n"],
+    ["event: message\x1cdata: x\ndata: a\n\n", "data: a\n\n"],
+  ];
+  let ran = 0;
+  for (const [input, output] of cases) {
+    const parts: Buffer[] = [];
+    const filter = new EventStreamFilter({
+      maxEventBytes: 1_000,
+      inspect: judge,
+      emit: (part) => parts.push(Buffer.from(part)),
+    });
+    filter.push(Buffer.from(input));
+    filter.end();
+    assert.equal(Buffer.concat(parts).toString(), output);
+    ran++;
+  }
+  assert.equal(ran, 6);
+});
