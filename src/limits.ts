@@ -185,6 +185,10 @@ export const MAX_CACHED_CERTIFICATES = 1_024;
 export const MAX_ANSWER_MESSAGE_BYTES = 64 * MIB;
 /** Bodies that aware tunnels hold at once, in all, bytes. More are refused with 503. */
 export const MAX_HELD_BYTES = 512 * MIB;
+/** Of these, one user's, bytes: a largest answer next to a largest request. */
+export const MAX_HELD_BYTES_EACH = 80 * MIB;
+/** Users whose part of them is remembered while it is empty. */
+export const MAX_IDLE_SHARES = 4_096;
 
 // --- Audit trail (src/audit) ---
 

@@ -7,7 +7,7 @@
 import type { Timer } from "../clock.ts";
 import { isLoopback } from "../config/value.ts";
 import { quicOf, TunnelError } from "../errors.ts";
-import { ANSWER_STALL_MS, MAX_HELD_BYTES, PROOF_CHECK_MS } from "../limits.ts";
+import { ANSWER_STALL_MS, MAX_HELD_BYTES, MAX_HELD_BYTES_EACH, PROOF_CHECK_MS } from "../limits.ts";
 import type { Listener, TlsMaterial } from "../transport/transport.ts";
 import { AwareDoor } from "./aware/aware_door.ts";
 import { ByteBudget } from "./aware/byte_budget.ts";
@@ -104,7 +104,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     log,
     policy: () => policy,
     owned: new OwnedIds(clock),
-    budget: new ByteBudget(MAX_HELD_BYTES),
+    budget: new ByteBudget({ mostBytes: MAX_HELD_BYTES, mostBytesEach: MAX_HELD_BYTES_EACH }),
     bodyWatch,
     onJudged: options.onJudged,
     digest: options.audit?.digest,

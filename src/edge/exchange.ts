@@ -26,6 +26,7 @@ import type { Authenticated } from "../principal.ts";
 import { answerError, endAnswer } from "./answer.ts";
 import type { BodyWatch, Watch, WatchedBody } from "./body_watch.ts";
 import type { AnswerFilter, BodyPlan } from "./aware/answer_filter.ts";
+import type { JudgedBody } from "./aware/judged_body.ts";
 import { ChunkOverhead } from "./chunk_overhead.ts";
 import { corsHeaders } from "./cors.ts";
 import type { EdgeSettings, TunnelSettings } from "./edge_options.ts";
@@ -55,7 +56,7 @@ export interface ExchangeStart {
   readonly head: RequestHead;
   readonly body: "none" | "sized" | "chunked";
   /** The whole body, when it was read before. */
-  readonly wholeBody?: Uint8Array | undefined;
+  readonly wholeBody?: JudgedBody | undefined;
   /** Takes out of the answer what the client may not see. */
   readonly filter?: AnswerFilter | undefined;
   readonly waits: "no" | "for_continue";
@@ -167,10 +168,13 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       if (wholeBody === undefined) this.#stream.end(bytes);
       // One write, so one flush, for the usual small call.
       else if (wholeBody.length <= ONE_WRITE_BYTES) {
-        this.#stream.end(Buffer.concat([bytes, wholeBody]));
+        this.#stream.end(Buffer.concat([bytes, wholeBody.take()]));
+        wholeBody.release();
       } else {
         this.#stream.write(bytes);
-        this.#stream.end(wholeBody);
+        if (this.#stream.write(wholeBody.take())) this.#endWholeBody();
+        // The queue of the stream holds it: `onDrain` tells when not any more.
+        else this.#requestDone = false;
       }
       return;
     }
@@ -218,15 +222,24 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
 
   onDrain(): void {
     if (this.#requestDone) return;
+    if (this.#start.wholeBody !== undefined) return this.#endWholeBody();
     this.progressAtMs = this.#context.clock.now();
     this.request.resume();
   }
 
   /** The rift wants no more of the body: the rest is read and dropped, in the same limits. */
   onStopped(): void {
+    this.#start.wholeBody?.release();
     this.#requestDone = true;
     this.progressAtMs = this.#context.clock.now();
     this.request.resume();
+  }
+
+  /** What is still queued of it is small. */
+  #endWholeBody(): void {
+    this.#requestDone = true;
+    this.#stream!.end();
+    this.#start.wholeBody?.release();
   }
 
   #stopBody(): void {

@@ -215,6 +215,14 @@ export class RequestHandler {
   #judge(admission: Admission & { readonly client: Authenticated }): void {
     const { request, response, verdict, address, client, record } = admission;
     const { tunnel, headers } = verdict;
+    const { maxExchanges } = this.#options.settings().config;
+    // Also before the body: what cannot go on anyhow must not be held.
+    if (tunnel.counters.exchanges >= maxExchanges) {
+      return this.#refuseIn({ request, response, tunnel, record }, "STREAM_LIMIT", {
+        detail: `the limit is ${maxExchanges}`,
+        headers: headers.origin === undefined ? [] : corsHeaders(headers.origin),
+      });
+    }
     request.on("error", ignore);
     response.on("error", ignore);
     if (verdict.waits === "for_continue") response.writeContinue();
@@ -222,7 +230,7 @@ export class RequestHandler {
       { request, tunnel, client, body: verdict.body, record },
       (result) => {
         if (result.kind === "gone" || response.destroyed || request.socket.destroyed) {
-          if (result.kind === "forward") result.release();
+          if (result.kind === "forward") result.body?.release();
           return;
         }
         const cors = headers.origin === undefined ? [] : corsHeaders(headers.origin);
@@ -270,9 +278,9 @@ export class RequestHandler {
     response.on("error", ignore);
     // Never rejects (AuditSink.intent).
     void written.then((isWritten) => {
-      if (response.destroyed || request.socket.destroyed) return judged?.release();
+      if (response.destroyed || request.socket.destroyed) return judged?.body?.release();
       if (isWritten) return this.#forward(admission);
-      judged?.release();
+      judged?.body?.release();
       this.#refuseIn({ request, response, tunnel: verdict.tunnel, record }, "AUDIT_UNAVAILABLE");
     });
   }
@@ -283,7 +291,7 @@ export class RequestHandler {
     const { registry, exchangeContext, scheme, clock, settings, onIdle } = this.#options;
     const { config } = settings();
     const refuse = (code: ErrorCode, detail?: string): void => {
-      judged?.release();
+      judged?.body?.release();
       const cors = headers.origin === undefined ? undefined : corsHeaders(headers.origin);
       this.#refuseIn({ request, response, tunnel, record }, code, { detail, headers: cors });
     };
@@ -352,7 +360,7 @@ export class RequestHandler {
           record?.received(carried.in);
           record?.sent(carried.out);
           if (isStream) this.#streamEnded(tunnel, owner);
-          judged?.release();
+          judged?.body?.release();
           counters.ended(outcome);
           link.exchangeEnded();
           this.running.delete(exchange);

@@ -12,6 +12,7 @@ import type { Decision } from "../../src/policy/decide.ts";
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
 import { type Answer, ask, openRequest, readBody, startServer } from "../support/http_probe.ts";
 import type { TestServer } from "../support/http_probe.ts";
+import { RawClient } from "../support/raw_http.ts";
 import { type Bench, MCP_TUNNEL, startBench } from "../support/tunnel_bench.ts";
 import { waitFor } from "../support/tunnel_context.ts";
 
@@ -29,6 +30,7 @@ const EXPLAINING: TunnelSettings = {
   rules: { onDeny: "explain" },
   serverRequests: ["elicitation"],
 };
+const MIB = 1_024 * 1_024;
 const MODERN = "2026-07-28";
 const LEGACY = "2025-11-25";
 
@@ -481,4 +483,51 @@ test("A denied or refused request is counted as what it is", () => {
   assert.ok((outcomes["denied"] ?? 0) > 10);
   assert.ok((outcomes["refused"] ?? 0) > 10);
   assert.ok((outcomes["2xx"] ?? 0) > 5);
+});
+
+test("One user's bodies cannot take the room of everybody else's", async () => {
+  start();
+  const socketOf = async (bytes: number) => {
+    const client = await RawClient.open(bench.edge.tunnelUrl("code"));
+    const { host, pathname } = new URL(bench.edge.tunnelUrl("code"));
+    client.send(
+      `POST ${pathname} HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer mallory\r\n` +
+        `Content-Type: application/json\r\nMcp-Protocol-Version: ${LEGACY}\r\n` +
+        `Content-Length: ${16 * MIB}\r\n\r\n`,
+    );
+    client.socket.write(Buffer.alloc(bytes, " "));
+    return client;
+  };
+  const clients = await Promise.all(Array.from({ length: 6 }, () => socketOf(16 * MIB - 1)));
+  // Five fit into the share; the one that does not is told so.
+  await waitFor(() => clients.some(({ received }) => received.startsWith("HTTP/1.1 503")));
+  const other = await send(legacy("tools/call", { name: "read_file" }));
+  for (const client of clients) client.destroy();
+  await Promise.all(clients.map((client) => client.closed));
+
+  assert.equal(clients.filter(({ received }) => received !== "").length, 1);
+  assert.equal(other.status, 200);
+});
+
+test("The room of a body is given back once it is sent, while its answer goes on", async () => {
+  start();
+  let streams = 0;
+  respond = (response) => {
+    streams++;
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(": open\n\n");
+  };
+  const text = "x".repeat(15 * MIB);
+  const answers: IncomingMessage[] = [];
+  for (let count = 0; count < 7; count++) {
+    const call = legacy("tools/call", { name: "read_file", arguments: { text } });
+    const opened = openRequest(bench.edge.tunnelUrl("code"), call);
+    opened.request.end(call.body);
+    answers.push(await opened.response);
+  }
+  for (const answer of answers) answer.destroy();
+  await waitFor(() => bench.edge.status().exchanges === 0);
+
+  assert.deepEqual(answers.map(({ statusCode }) => statusCode), Array(7).fill(200));
+  assert.equal(streams, 7);
 });

@@ -31,6 +31,8 @@ export type BodyPlan =
 export interface AnswerFilterOptions {
   readonly filter: FilterOptions;
   readonly budget: ByteBudget;
+  /** Whose share of the budget a held answer takes. */
+  readonly owner: string;
   /** Raw JSON text of the request's id, for an error in place of the answer. */
   readonly id: string | undefined;
   /** The session that an answer to `initialize` opens. */
@@ -76,7 +78,8 @@ export class AnswerFilter {
     if (head.isEncoded) return this.#refuse("encoded");
     // Without a type it must be empty, or JSON all the same.
     if (head.contentType === "" || JSON_TYPE.test(head.contentType)) {
-      this.#held = new HeldBody(this.#options.budget, MAX_ANSWER_MESSAGE_BYTES);
+      const { budget, owner } = this.#options;
+      this.#held = new HeldBody(budget, owner, MAX_ANSWER_MESSAGE_BYTES);
       return "whole";
     }
     if (EVENT_TYPE.test(head.contentType)) {

@@ -27,7 +27,7 @@ import {
   type RpcAnswer,
   rpcError,
 } from "../../mcp/errors.ts";
-import { NONE } from "../../mcp/document.ts";
+import { type JsonDocument, NONE } from "../../mcp/document.ts";
 import { FAMILIES } from "../../mcp/methods.ts";
 import type { Decision } from "../../policy/decide.ts";
 import { reasonText } from "../../policy/explain.ts";
@@ -39,6 +39,7 @@ import type { ServedTunnel } from "../served_tunnel.ts";
 import { AnswerFilter } from "./answer_filter.ts";
 import type { ByteBudget } from "./byte_budget.ts";
 import { collectBody, type CollectedBody } from "./collect_body.ts";
+import { JudgedBody } from "./judged_body.ts";
 import type { OwnedId, OwnedIds } from "./owned_ids.ts";
 
 /** What the door is made from. */
@@ -69,9 +70,7 @@ export interface AwareArrival {
 export interface AwareAdmission {
   readonly kind: "forward";
   /** What was judged, or an edit of it that only takes away; `undefined` without a body. */
-  readonly body: Buffer | undefined;
-  /** Gives the room of the body back, once it is sent. */
-  readonly release: () => void;
+  readonly body: JudgedBody | undefined;
   /** Headers that must not travel on, lower case. */
   readonly strip: readonly string[];
   readonly filter: AnswerFilter;
@@ -103,6 +102,7 @@ export class AwareDoor {
       framing: arrival.body,
       maxBytes: maxBodyBytes(),
       budget,
+      owner: ownerOf(arrival.client),
       watch: bodyWatch,
       clock,
       done: (body) => {
@@ -148,8 +148,7 @@ export class AwareDoor {
     if (refusal !== undefined) return refusal;
     return {
       kind: "forward",
-      body: body === undefined ? undefined : judged.forwardedBody(bytes),
-      release: () => body?.release(),
+      body: body === undefined ? undefined : new JudgedBody(judged.forwardedBody(bytes), body),
       // Nothing that is compressed can be judged on its way back.
       strip: [...classified.strip, "accept-encoding"],
       filter: judged.answerFilter(),
@@ -157,11 +156,19 @@ export class AwareDoor {
   }
 }
 
+/** What is known of a request without its body. */
+type ClassifiedFacts = Pick<
+  Classified,
+  "kind" | "era" | "version" | "messages" | "sessionId" | "lastEventId"
+>;
+
 /** One classified request, held against who asks. */
 class Judgement {
   readonly #options: AwareDoorOptions;
   readonly #arrival: AwareArrival;
-  readonly #classified: Classified;
+  readonly #classified: ClassifiedFacts;
+  /** Until the request goes on: it holds the whole body. */
+  #document: JsonDocument | undefined;
   readonly #owner: string;
   readonly #tunnel: string;
   readonly #calls: AuditCall[] = [];
@@ -169,9 +176,10 @@ class Judgement {
   constructor(options: AwareDoorOptions, arrival: AwareArrival, classified: Classified) {
     this.#options = options;
     this.#arrival = arrival;
-    this.#classified = classified;
-    const { how, user } = arrival.client.principal;
-    this.#owner = `${how} ${user}`;
+    const { kind, era, version, messages, sessionId, lastEventId, document } = classified;
+    this.#classified = { kind, era, version, messages, sessionId, lastEventId };
+    this.#document = document;
+    this.#owner = ownerOf(arrival.client);
     this.#tunnel = arrival.tunnel.settings.name;
   }
 
@@ -216,8 +224,9 @@ class Judgement {
 
   /** The bytes that were judged, without capabilities that the tunnel does not let through. */
   forwardedBody(bytes: Buffer): Buffer {
-    const { document, messages } = this.#classified;
-    const [message] = messages;
+    const document = this.#document;
+    this.#document = undefined;
+    const [message] = this.#classified.messages;
     const { serverRequests } = this.#arrival.tunnel.settings;
     const removed = FAMILIES.filter((family) => !serverRequests.includes(family));
     if (removed.length === 0 || document === undefined || message === undefined) return bytes;
@@ -242,6 +251,7 @@ class Judgement {
         maxBytes: MAX_ANSWER_MESSAGE_BYTES,
       },
       budget,
+      owner: this.#owner,
       id: isOne ? message.id?.raw : undefined,
       onSession: (id) => {
         if (isOne && message.method === "initialize") {
@@ -357,7 +367,7 @@ class Judgement {
   #arguments(message: ClientMessage): unknown {
     const { auditArguments } = this.#arrival.tunnel.settings;
     const { digest } = this.#options;
-    const { document } = this.#classified;
+    const document = this.#document;
     if (auditArguments === undefined || auditArguments.keep === "none") return undefined;
     if (digest === undefined || document === undefined) return undefined;
     const node = document.member(document.member(message.node, "params"), "arguments");
@@ -390,6 +400,11 @@ class Judgement {
   #id(kind: OwnedId["kind"], id: string): OwnedId {
     return { tunnel: this.#tunnel, kind, id };
   }
+}
+
+/** Who ids and shares belong to. */
+function ownerOf({ principal: { how, user } }: Authenticated): string {
+  return `${how} ${user}`;
 }
 
 /** A task that belongs to who asks: no rule is about it. */

@@ -16,6 +16,8 @@ export interface CollectOptions {
   readonly framing: "sized" | "chunked";
   readonly maxBytes: number;
   readonly budget: ByteBudget;
+  /** Whose share of the budget it takes. */
+  readonly owner: string;
   readonly watch: BodyWatch;
   readonly clock: Clock;
   /** Called once: with the body, which the callee releases, or with why there is none. */
@@ -46,7 +48,7 @@ class Collector implements WatchedBody {
 
   constructor(options: CollectOptions) {
     this.#options = options;
-    this.#held = new HeldBody(options.budget, options.maxBytes);
+    this.#held = new HeldBody(options.budget, options.owner, options.maxBytes);
     this.progressAtMs = options.clock.now();
     const { request, watch } = options;
     this.#socket = request.socket;
