@@ -9,7 +9,10 @@ import type { PolicyDecider, TunnelSettings } from "../../src/edge/edge_options.
 import { FAMILIES } from "../../src/mcp/methods.ts";
 import { ORDINARY_METHODS } from "../../src/policy/methods.ts";
 import type { Decision } from "../../src/policy/decide.ts";
+import { ANSWER_STALL_MS } from "../../src/limits.ts";
+import type { ClientAuthentication } from "../../src/principal.ts";
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
+import { fakeClock } from "../support/fake_clock.ts";
 import { type Answer, ask, openRequest, readBody, startServer } from "../support/http_probe.ts";
 import type { TestServer } from "../support/http_probe.ts";
 import { RawClient } from "../support/raw_http.ts";
@@ -44,6 +47,17 @@ const POLICY: PolicyDecider = {
       : { allowed: false, reason: "not_in_allow_list", layer: "user" },
 };
 
+const CLIENTS: ClientAuthentication = {
+  authenticate: ({ authorization = "Bearer alice" }) => ({
+    outcome: "authenticated",
+    principal: { user: authorization.slice(7), groups: [], how: "user_token" },
+    validUntilMs: Infinity,
+    stillValid: () => true,
+  }),
+  isCheap: () => false,
+  resourceFacts: () => undefined,
+};
+
 let upstream: TestServer;
 let bench: Bench;
 let seen: { readonly request: IncomingMessage; readonly body: string }[] = [];
@@ -63,16 +77,7 @@ before(async () => {
     tunnels: [AWARE, EXPLAINING],
     edge: {
       policy: POLICY,
-      clientAuth: {
-        authenticate: ({ authorization = "Bearer alice" }) => ({
-          outcome: "authenticated",
-          principal: { user: authorization.slice(7), groups: [], how: "user_token" },
-          validUntilMs: Infinity,
-          stillValid: () => true,
-        }),
-        isCheap: () => false,
-        resourceFacts: () => undefined,
-      },
+      clientAuth: CLIENTS,
     },
   });
   await bench.rift([AWARE, EXPLAINING].map(({ name }) => ({
@@ -530,4 +535,72 @@ test("The room of a body is given back once it is sent, while its answer goes on
 
   assert.deepEqual(answers.map(({ statusCode }) => statusCode), Array(7).fill(200));
   assert.equal(streams, 7);
+});
+
+test("A client that does not read its answer is cut, and one that reads slowly is not", async () => {
+  const clock = fakeClock();
+  const text = "x".repeat(24 * MIB);
+  const server = await startServer((request, response) => {
+    readBody(request).then(
+      () =>
+        json(response, { jsonrpc: "2.0", id: 1, result: { content: [{ type: "text", text }] } }),
+      () => response.destroy(),
+    );
+  });
+  const place = await startBench({
+    makeTransport: () =>
+      Promise.resolve({ transport: memoryTransport(), serverTls: NO_TLS, clientTls: NO_TLS }),
+    tunnels: [AWARE],
+    clock,
+    edge: { policy: POLICY, clientAuth: CLIENTS },
+  });
+  await place.rift([{ tunnel: "code", upstream: `${server.url}/mcp`, protocol: "mcp" }]).ready;
+  start();
+  const url = place.edge.tunnelUrl("code");
+  const { host, pathname } = new URL(url);
+  const call = legacy("tools/call", { name: "read_file" });
+  const openClient = async () => {
+    const client = await RawClient.open(url);
+    client.socket.pause();
+    const head = Object.entries(call.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    client.send(
+      `POST ${pathname} HTTP/1.1\r\nHost: ${host}\r\n${head.join("")}` +
+        `Content-Length: ${call.body.length}\r\n\r\n${call.body}`,
+    );
+    return client;
+  };
+  const deaf = await openClient();
+  const slow = await openClient();
+  let read = 0;
+  slow.socket.on("data", (chunk: Buffer) => {
+    read += chunk.length;
+    slow.socket.pause();
+  });
+  slow.socket.pause();
+  await waitFor(() => place.edge.status().exchanges === 2);
+  // Whether it reads a little or nothing is the only difference between the two.
+  let steps = 0;
+  for (; steps < 8; steps++) {
+    const enough = read + 2 * MIB;
+    while (read < enough && !slow.socket.destroyed) {
+      slow.socket.resume();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    clock.advance(ANSWER_STALL_MS / 4);
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  }
+  const afterSteps = place.edge.status().exchanges;
+  while (read < text.length && !slow.socket.destroyed) {
+    slow.socket.resume();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await waitFor(() => place.edge.status().exchanges === 0);
+  slow.destroy();
+  deaf.destroy();
+  await place.close();
+  await server.close();
+
+  assert.equal(steps, 8);
+  assert.equal(afterSteps, 1);
+  assert.ok(read > text.length, `${read} bytes were read slowly`);
 });
