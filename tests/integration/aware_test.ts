@@ -41,8 +41,8 @@ const LEGACY = "2025-11-25";
 let allowed = new Set<string>();
 const POLICY: PolicyDecider = {
   version: "test",
-  decide: (_tunnel, _principal, { kind, name }): Decision =>
-    kind === "method" && ORDINARY_METHODS.has(name) || allowed.has(name)
+  decide: (_tunnel, { user }, { kind, name }): Decision =>
+    user !== "eve" && kind === "method" && ORDINARY_METHODS.has(name) || allowed.has(name)
       ? { allowed: true, reason: "allow_rule", layer: "user" }
       : { allowed: false, reason: "not_in_allow_list", layer: "user" },
 };
@@ -603,4 +603,23 @@ test("A client that does not read its answer is cut, and one that reads slowly i
   assert.equal(steps, 8);
   assert.equal(afterSteps, 1);
   assert.ok(read > text.length, `${read} bytes were read slowly`);
+});
+
+test("Who is denied everything may not listen to the private server either", async () => {
+  start();
+  respond = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.end('data: {"jsonrpc":"2.0","method":"notifications/message","params":{}}\n\n');
+  };
+  const listen = async (user: string) => {
+    const headers = { ...common({ user }), "mcp-protocol-version": LEGACY };
+    return await send({ method: "GET", headers });
+  };
+  const alice = await listen("alice");
+  const seenBefore = seen.length;
+  const eve = await listen("eve");
+
+  assert.match(String(alice.body), /notifications\/message/);
+  assert.equal(JSON.parse(String(eve.body)).error.code, -32601);
+  assert.equal(seen.length, seenBefore);
 });

@@ -162,6 +162,9 @@ type ClassifiedFacts = Pick<
   "kind" | "era" | "version" | "messages" | "sessionId" | "lastEventId"
 >;
 
+/** As much of a message as is decided about. */
+type NamedMessage = Pick<ClientMessage, "kind" | "method" | "id" | "targets" | "node">;
+
 /** One classified request, held against who asks. */
 class Judgement {
   readonly #options: AwareDoorOptions;
@@ -210,6 +213,7 @@ class Judgement {
 
   /** Everything that every message names. */
   decisions(): AwareResult | undefined {
+    if (this.#classified.kind === "stream") return this.#streamDenial();
     const judged = this.#classified.messages.map((message) => ({
       message,
       denial: this.#denialOf(message),
@@ -220,6 +224,27 @@ class Judgement {
     const isBatch = this.#classified.kind === "batch";
     const answer = isBatch ? batchDenialAnswer(judged) : denialAnswer(first);
     return { kind: "answer", answer, outcome: "denied" };
+  }
+
+  /** A stream names nothing; who may not even begin a session may not listen to one. */
+  #streamDenial(): AwareResult | undefined {
+    const target = this.#entry();
+    // Nothing was called, so only a denial goes on record.
+    if (this.#allows(target)) return undefined;
+    const denial = this.#denialOf({
+      kind: "request",
+      method: target.name,
+      id: undefined,
+      targets: [],
+      node: NONE,
+    });
+    if (denial === undefined) return undefined;
+    return { kind: "answer", answer: denialAnswer(denial), outcome: "denied" };
+  }
+
+  /** What everybody asks first who is let in at all. */
+  #entry(): Target {
+    return { kind: "method", name: this.#classified.era === "modern" ? DISCOVER : INITIALIZE };
   }
 
   /** The bytes that were judged, without capabilities that the tunnel does not let through. */
@@ -244,6 +269,7 @@ class Judgement {
         era,
         expect: isOne ? message.method : undefined,
         expectId: isOne ? message.id?.key : undefined,
+        standing: () => this.#allows(this.#entry()),
         allow: (what, name) => this.#allows({ kind: what, name }),
         completion: isOne ? message.completion : undefined,
         families: settings.serverRequests,
@@ -284,7 +310,7 @@ class Judgement {
   }
 
   /** The first thing that is not allowed. */
-  #denialOf(message: ClientMessage): Denial | undefined {
+  #denialOf(message: NamedMessage): Denial | undefined {
     if (message.kind === "response") return undefined;
     const method: Target = { kind: "method", name: message.method ?? "" };
     let last: { readonly target: Target; readonly decision: Decision } | undefined;
@@ -333,7 +359,7 @@ class Judgement {
     });
   }
 
-  #judged(message: ClientMessage, { target, decision }: {
+  #judged(message: NamedMessage, { target, decision }: {
     readonly target: Target;
     readonly decision: Decision;
   }): void {
@@ -364,7 +390,7 @@ class Judgement {
   }
 
   /** What the operator asked to be kept of the arguments. */
-  #arguments(message: ClientMessage): unknown {
+  #arguments(message: NamedMessage): unknown {
     const { auditArguments } = this.#arrival.tunnel.settings;
     const { digest } = this.#options;
     const document = this.#document;
@@ -401,6 +427,9 @@ class Judgement {
     return { tunnel: this.#tunnel, kind, id };
   }
 }
+
+const INITIALIZE = "initialize";
+const DISCOVER = "server/discover";
 
 /** Who ids and shares belong to. */
 function ownerOf({ principal: { how, user } }: Authenticated): string {

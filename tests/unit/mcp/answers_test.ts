@@ -15,6 +15,7 @@ test("every answer of a server gets its verdict", () => {
       expectId: "n:1",
       allow: (kind, target) => isAllowed({ kind, name: target }),
       maxBytes: 100_000,
+      standing: () => true,
       families: ["sampling", "elicitation", "roots"],
       instructions: "keep",
     });

@@ -13,6 +13,7 @@ const OPTIONS: FilterOptions = {
   expectId: undefined,
   allow: (_, name) => name.includes("ok"),
   maxBytes: 100_000,
+  standing: () => true,
   families: ["sampling", "elicitation", "roots"],
   instructions: "keep",
 };
