@@ -623,3 +623,29 @@ test("Who is denied everything may not listen to the private server either", asy
   assert.equal(JSON.parse(String(eve.body)).error.code, -32601);
   assert.equal(seen.length, seenBefore);
 });
+
+test("Requests and events without a session stand in nobody else's way", async () => {
+  start();
+  respond = (response, body) => {
+    if (body.includes("result")) return void response.writeHead(202).end();
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.end(
+      'id: 1\ndata: {"jsonrpc":"2.0","id":"same","method":"elicitation/create","params":{}}\n\n',
+    );
+  };
+  for (const user of ["bob", "alice"]) {
+    await send(legacy("tools/call", { name: "read_file" }, { user }));
+  }
+  const reply = await send({
+    method: "POST",
+    headers: { ...common({}), "mcp-protocol-version": LEGACY },
+    body: JSON.stringify({ jsonrpc: "2.0", id: "same", result: {} }),
+  });
+  const resumed = await send({
+    method: "GET",
+    headers: { ...common({}), "mcp-protocol-version": LEGACY, "last-event-id": "1" },
+  });
+
+  assert.equal(reply.status, 202);
+  assert.equal(resumed.status, 200);
+});

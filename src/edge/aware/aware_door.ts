@@ -14,7 +14,7 @@ import { keptArguments } from "../../audit/kept_arguments.ts";
 import type { AuditCall } from "../../audit/record.ts";
 import type { Clock } from "../../clock.ts";
 import type { ErrorCode } from "../../errors.ts";
-import { MAX_ANSWER_MESSAGE_BYTES } from "../../limits.ts";
+import { MAX_ANSWER_MESSAGE_BYTES, MAX_SESSION_ID_CHARS } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { ClientMessage, Target } from "../../mcp/client_message.ts";
 import { type Classified, classifyRequest } from "../../mcp/classify.ts";
@@ -192,12 +192,12 @@ class Judgement {
     if (sessionId !== undefined && !this.#owns("session", sessionId)) {
       return notFound("Session not found");
     }
-    if (lastEventId !== undefined && !this.#owns("event", lastEventId)) {
+    if (lastEventId !== undefined && !this.#owns("event", this.#scoped(lastEventId))) {
       return notFound("Event not found");
     }
     for (const message of messages) {
       if (message.kind !== "response" || message.id === undefined) continue;
-      const asked = this.#id("request", this.#requestKey(message.id.key));
+      const asked = this.#id("request", this.#scoped(message.id.key));
       if (!this.#options.owned.belongsTo(asked, this.#owner)) {
         const text = "This answers no request of the server";
         return refusedBody(400, -32600, text);
@@ -289,10 +289,14 @@ class Judgement {
       onMessage: (answer) => {
         if (answer.taskId !== undefined) owned.give(this.#id("task", answer.taskId), this.#owner);
         if (answer.kind === "request" && answer.id !== undefined) {
-          owned.give(this.#id("request", this.#requestKey(answer.id.key)), this.#owner);
+          owned.give(this.#id("request", this.#scoped(answer.id.key)), this.#owner);
         }
       },
-      onEventId: (id) => owned.give(this.#id("event", id), this.#owner),
+      onEventId: (id) => {
+        // A client could not show a longer one.
+        if (id.length > MAX_SESSION_ID_CHARS) return;
+        owned.give(this.#id("event", this.#scoped(id)), this.#owner);
+      },
       onRefused: (reason) =>
         log.warn("Private server's answer cannot be judged", {
           tunnel: this.#tunnel,
@@ -305,8 +309,9 @@ class Judgement {
   /** The session that this exchange opened. */
   #session: string | undefined;
 
-  #requestKey(id: string): string {
-    return `${this.#classified.sessionId ?? this.#session ?? ""}\n${id}`;
+  /** Unique within a session only, or within nothing: others' ids must not stand in the way. */
+  #scoped(id: string): string {
+    return `${this.#owner}\n${this.#session ?? this.#classified.sessionId ?? ""}\n${id}`;
   }
 
   /** The first thing that is not allowed. */
