@@ -649,3 +649,29 @@ test("Requests and events without a session stand in nobody else's way", async (
   assert.equal(reply.status, 202);
   assert.equal(resumed.status, 200);
 });
+
+test("A session that the private server did not end goes on", async () => {
+  start();
+  respond = (response) => {
+    response.setHeader("mcp-session-id", "s-kept");
+    json(response, { jsonrpc: "2.0", id: 1, result: {} });
+  };
+  await send(legacy("initialize", {
+    protocolVersion: LEGACY,
+    capabilities: {},
+    clientInfo: { name: "t", version: "1" },
+  }));
+  const headers = { "mcp-session-id": "s-kept" };
+  const end = { method: "DELETE", headers: { ...common({}), ...headers } };
+  respond = (response) => void response.writeHead(405).end();
+  const refused = await send(end);
+  respond = (response) => json(response, { jsonrpc: "2.0", id: 1, result: {} });
+  const still = await send(legacy("ping", {}, { headers }));
+  const ended = await send(end);
+  const after = await send(legacy("ping", {}, { headers }));
+
+  assert.deepEqual(
+    [refused, still, ended, after].map(({ status }) => status),
+    [405, 200, 200, 404],
+  );
+});

@@ -71,6 +71,8 @@ export interface AwareAdmission {
   readonly kind: "forward";
   /** What was judged, or an edit of it that only takes away; `undefined` without a body. */
   readonly body: JudgedBody | undefined;
+  /** Called when it goes on; false: it must not any more, because its answer was given before. */
+  readonly begin: () => boolean;
   /** Headers that must not travel on, lower case. */
   readonly strip: readonly string[];
   readonly filter: AnswerFilter;
@@ -149,6 +151,7 @@ export class AwareDoor {
     return {
       kind: "forward",
       body: body === undefined ? undefined : new JudgedBody(judged.forwardedBody(bytes), body),
+      begin: () => judged.begin(),
       // Nothing that is compressed can be judged on its way back.
       strip: [...classified.strip, "accept-encoding"],
       filter: judged.answerFilter(),
@@ -188,7 +191,7 @@ class Judgement {
 
   /** Sessions, events and requests of the server belong to who got them; to others they are not there. */
   ownership(): AwareResult | undefined {
-    const { kind, sessionId, lastEventId, messages } = this.#classified;
+    const { sessionId, lastEventId, messages } = this.#classified;
     if (sessionId !== undefined && !this.#owns("session", sessionId)) {
       return notFound("Session not found");
     }
@@ -202,13 +205,27 @@ class Judgement {
         const text = "This answers no request of the server";
         return refusedBody(400, -32600, text);
       }
-      // One answer for one request.
-      this.#options.owned.end(asked);
-    }
-    if (kind === "end_session" && sessionId !== undefined) {
-      this.#options.owned.end(this.#id("session", sessionId));
     }
     return undefined;
+  }
+
+  /** The request goes on now; false when another one has given the answer meanwhile. */
+  begin(): boolean {
+    for (const message of this.#classified.messages) {
+      if (message.kind !== "response" || message.id === undefined) continue;
+      // One answer for one request.
+      const asked = this.#id("request", this.#scoped(message.id.key));
+      if (!this.#options.owned.end(asked)) return false;
+    }
+    return true;
+  }
+
+  /** A session is over when the private server says so, or does not know it. */
+  #answered(status: number): void {
+    const { kind, sessionId } = this.#classified;
+    if (kind !== "end_session" || sessionId === undefined) return;
+    const isOver = status >= 200 && status < 300 || status === 404;
+    if (isOver) this.#options.owned.end(this.#id("session", sessionId));
   }
 
   /** Everything that every message names. */
@@ -279,6 +296,7 @@ class Judgement {
       budget,
       owner: this.#owner,
       id: isOne ? message.id?.raw : undefined,
+      onStatus: (status) => this.#answered(status),
       onSession: (id) => {
         if (isOne && message.method === "initialize") {
           owned.give(this.#id("session", id), this.#owner);
