@@ -152,7 +152,7 @@ export const PROOF_CHECK_MS = 60 * 1_000;
 
 /** Sessions, tasks and events whose owner an edge remembers: about 20 MiB when full. */
 export const MAX_OWNED_IDS = 100_000;
-/** Of these, one owner's. More push out that owner's oldest. */
+/** Of these, one owner's of one kind. More push out that owner's oldest of it. */
 export const MAX_OWNED_IDS_EACH = 4_096;
 /** How long one that nobody uses is remembered, ms: a day, for streams that are silent at night. */
 export const OWNED_ID_MS = 24 * 60 * 60 * 1_000;

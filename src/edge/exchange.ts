@@ -16,7 +16,7 @@ import type { Clock } from "../clock.ts";
 import type { Slotted } from "../churn_set.ts";
 import { errorCodeOfQuic, quicOf, TunnelError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
-import { ONE_WRITE_BYTES } from "../limits.ts";
+import { CLIENT_SOCKET_BUFFER_BYTES, ONE_WRITE_BYTES } from "../limits.ts";
 import type { Logger } from "../log.ts";
 import type { Connection, Stream, StreamHandler } from "../transport/transport.ts";
 import { CONNECTION_LOST_STREAM_CODE } from "../transport/transport.ts";
@@ -126,6 +126,8 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
   #sentBytes = 0;
   #waitsForDrain = false;
   #drainHooked = false;
+  /** The last of the answer, which waits for the client to read what is before it. */
+  #tail: Uint8Array | undefined;
   #stalledAnswer: Watch | undefined;
   #keepalive: SseKeepalive | undefined;
   /** What the filter does with the body; without one it passes. */
@@ -396,16 +398,25 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#keepalive?.sent(chunk);
     if (this.#response.write(chunk)) return;
     if (this.#waitsForDrain) return;
-    this.#waitsForDrain = true;
     this.#stream!.pause();
+    this.#waitForDrain();
+  }
+
+  #waitForDrain(): void {
+    this.#waitsForDrain = true;
+    this.#watchAnswer();
+    if (this.#drainHooked) return;
+    this.#drainHooked = true;
+    this.#response.on("drain", this.#onDrained);
+  }
+
+  /** From now on the client has its time to read. */
+  #watchAnswer(): void {
     this.#forgetStall();
     this.#stalledAnswer = this.#context.answerWatch.add({
       progressAtMs: this.#context.clock.now(),
       onStalled: this.#onAnswerStalled,
     });
-    if (this.#drainHooked) return;
-    this.#drainHooked = true;
-    this.#response.on("drain", this.#onDrained);
   }
 
   /** The client has read nothing for the whole time: the cut must be visible. */
@@ -420,7 +431,8 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     if (!this.#waitsForDrain) return;
     this.#waitsForDrain = false;
     this.#forgetStall();
-    if (!this.#streamDone) this.#stream!.resume();
+    if (this.#tail !== undefined) this.#sendTail();
+    else if (!this.#streamDone) this.#stream!.resume();
   };
 
   #forgetStall(): void {
@@ -432,11 +444,40 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     this.#streamDone = true;
     this.#sentBytes += chunk.length;
     this.#keepalive?.close();
-    const { request } = this;
     if (this.#bodyless) {
       // The rift ends its side with the head; a body that came all the same is not read.
       this.#stream!.stopReading(quicOf("ABORTED"));
     }
+    if (this.#waitsForDrain || chunk.length > CLIENT_SOCKET_BUFFER_BYTES) {
+      this.#tail = chunk;
+      if (!this.#waitsForDrain) this.#sendTail();
+      return;
+    }
+    this.#end(chunk);
+  }
+
+  /** In pieces, so that it shows whether the client still reads. */
+  #sendTail(): void {
+    let rest = this.#tail ?? NOTHING;
+    while (rest.length > CLIENT_SOCKET_BUFFER_BYTES) {
+      const isTaken = this.#response.write(rest.subarray(0, CLIENT_SOCKET_BUFFER_BYTES));
+      rest = rest.subarray(CLIENT_SOCKET_BUFFER_BYTES);
+      if (isTaken) continue;
+      this.#tail = rest;
+      return this.#waitForDrain();
+    }
+    this.#tail = undefined;
+    this.#end(rest);
+  }
+
+  #end(chunk: Uint8Array): void {
+    this.#writeEnd(chunk);
+    // What has not left yet may be left unread as well.
+    if (!this.#response.writableFinished && !this.#ended) this.#watchAnswer();
+  }
+
+  #writeEnd(chunk: Uint8Array): void {
+    const { request } = this;
     if (!request.complete) return endAnswer(request, this.#response, this.#context.clock, chunk);
     const inOneWrite = this.#answerBytes === chunk.length && this.#contentLength !== undefined &&
       chunk.length > 0 && chunk.length <= ONE_WRITE_BYTES;

@@ -308,6 +308,9 @@ export class RequestHandler {
     if ((this.#streamsOf.get(owner) ?? 0) >= config.maxEventStreams) {
       return refuse("TOO_MANY_STREAMS", `the limit is ${config.maxEventStreams}`);
     }
+    if (judged?.begin() === false) {
+      return refuse("BAD_REQUEST", "this request of the server has its answer");
+    }
     const startedAtMs = clock.now();
     let isStream = false;
     const { counters } = tunnel;

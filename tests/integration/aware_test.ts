@@ -9,7 +9,10 @@ import type { PolicyDecider, TunnelSettings } from "../../src/edge/edge_options.
 import { FAMILIES } from "../../src/mcp/methods.ts";
 import { ORDINARY_METHODS } from "../../src/policy/methods.ts";
 import type { Decision } from "../../src/policy/decide.ts";
+import { ANSWER_STALL_MS } from "../../src/limits.ts";
+import type { ClientAuthentication } from "../../src/principal.ts";
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
+import { fakeClock } from "../support/fake_clock.ts";
 import { type Answer, ask, openRequest, readBody, startServer } from "../support/http_probe.ts";
 import type { TestServer } from "../support/http_probe.ts";
 import { RawClient } from "../support/raw_http.ts";
@@ -38,10 +41,21 @@ const LEGACY = "2025-11-25";
 let allowed = new Set<string>();
 const POLICY: PolicyDecider = {
   version: "test",
-  decide: (_tunnel, _principal, { kind, name }): Decision =>
-    kind === "method" && ORDINARY_METHODS.has(name) || allowed.has(name)
+  decide: (_tunnel, { user }, { kind, name }): Decision =>
+    user !== "eve" && kind === "method" && ORDINARY_METHODS.has(name) || allowed.has(name)
       ? { allowed: true, reason: "allow_rule", layer: "user" }
       : { allowed: false, reason: "not_in_allow_list", layer: "user" },
+};
+
+const CLIENTS: ClientAuthentication = {
+  authenticate: ({ authorization = "Bearer alice" }) => ({
+    outcome: "authenticated",
+    principal: { user: authorization.slice(7), groups: [], how: "user_token" },
+    validUntilMs: Infinity,
+    stillValid: () => true,
+  }),
+  isCheap: () => false,
+  resourceFacts: () => undefined,
 };
 
 let upstream: TestServer;
@@ -63,16 +77,7 @@ before(async () => {
     tunnels: [AWARE, EXPLAINING],
     edge: {
       policy: POLICY,
-      clientAuth: {
-        authenticate: ({ authorization = "Bearer alice" }) => ({
-          outcome: "authenticated",
-          principal: { user: authorization.slice(7), groups: [], how: "user_token" },
-          validUntilMs: Infinity,
-          stillValid: () => true,
-        }),
-        isCheap: () => false,
-        resourceFacts: () => undefined,
-      },
+      clientAuth: CLIENTS,
     },
   });
   await bench.rift([AWARE, EXPLAINING].map(({ name }) => ({
@@ -530,4 +535,143 @@ test("The room of a body is given back once it is sent, while its answer goes on
 
   assert.deepEqual(answers.map(({ statusCode }) => statusCode), Array(7).fill(200));
   assert.equal(streams, 7);
+});
+
+test("A client that does not read its answer is cut, and one that reads slowly is not", async () => {
+  const clock = fakeClock();
+  const text = "x".repeat(24 * MIB);
+  const server = await startServer((request, response) => {
+    readBody(request).then(
+      () =>
+        json(response, { jsonrpc: "2.0", id: 1, result: { content: [{ type: "text", text }] } }),
+      () => response.destroy(),
+    );
+  });
+  const place = await startBench({
+    makeTransport: () =>
+      Promise.resolve({ transport: memoryTransport(), serverTls: NO_TLS, clientTls: NO_TLS }),
+    tunnels: [AWARE],
+    clock,
+    edge: { policy: POLICY, clientAuth: CLIENTS },
+  });
+  await place.rift([{ tunnel: "code", upstream: `${server.url}/mcp`, protocol: "mcp" }]).ready;
+  start();
+  const url = place.edge.tunnelUrl("code");
+  const { host, pathname } = new URL(url);
+  const call = legacy("tools/call", { name: "read_file" });
+  const openClient = async () => {
+    const client = await RawClient.open(url);
+    client.socket.pause();
+    const head = Object.entries(call.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    client.send(
+      `POST ${pathname} HTTP/1.1\r\nHost: ${host}\r\n${head.join("")}` +
+        `Content-Length: ${call.body.length}\r\n\r\n${call.body}`,
+    );
+    return client;
+  };
+  const deaf = await openClient();
+  const slow = await openClient();
+  let read = 0;
+  slow.socket.on("data", (chunk: Buffer) => {
+    read += chunk.length;
+    slow.socket.pause();
+  });
+  slow.socket.pause();
+  await waitFor(() => place.edge.status().exchanges === 2);
+  // Whether it reads a little or nothing is the only difference between the two.
+  let steps = 0;
+  for (; steps < 8; steps++) {
+    const enough = read + 2 * MIB;
+    while (read < enough && !slow.socket.destroyed) {
+      slow.socket.resume();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    clock.advance(ANSWER_STALL_MS / 4);
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  }
+  const afterSteps = place.edge.status().exchanges;
+  while (read < text.length && !slow.socket.destroyed) {
+    slow.socket.resume();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await waitFor(() => place.edge.status().exchanges === 0);
+  slow.destroy();
+  deaf.destroy();
+  await place.close();
+  await server.close();
+
+  assert.equal(steps, 8);
+  assert.equal(afterSteps, 1);
+  assert.ok(read > text.length, `${read} bytes were read slowly`);
+});
+
+test("Who is denied everything may not listen to the private server either", async () => {
+  start();
+  respond = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.end('data: {"jsonrpc":"2.0","method":"notifications/message","params":{}}\n\n');
+  };
+  const listen = async (user: string) => {
+    const headers = { ...common({ user }), "mcp-protocol-version": LEGACY };
+    return await send({ method: "GET", headers });
+  };
+  const alice = await listen("alice");
+  const seenBefore = seen.length;
+  const eve = await listen("eve");
+
+  assert.match(String(alice.body), /notifications\/message/);
+  assert.equal(JSON.parse(String(eve.body)).error.code, -32601);
+  assert.equal(seen.length, seenBefore);
+});
+
+test("Requests and events without a session stand in nobody else's way", async () => {
+  start();
+  respond = (response, body) => {
+    if (body.includes("result")) return void response.writeHead(202).end();
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.end(
+      'id: 1\ndata: {"jsonrpc":"2.0","id":"same","method":"elicitation/create","params":{}}\n\n',
+    );
+  };
+  for (const user of ["bob", "alice"]) {
+    await send(legacy("tools/call", { name: "read_file" }, { user }));
+  }
+  const reply = await send({
+    method: "POST",
+    headers: { ...common({}), "mcp-protocol-version": LEGACY },
+    body: JSON.stringify({ jsonrpc: "2.0", id: "same", result: {} }),
+  });
+  const resumed = await send({
+    method: "GET",
+    headers: { ...common({}), "mcp-protocol-version": LEGACY, "last-event-id": "1" },
+  });
+
+  assert.equal(reply.status, 202);
+  assert.equal(resumed.status, 200);
+});
+
+test("A session that the private server did not end goes on", async () => {
+  start();
+  respond = (response) => {
+    response.setHeader("mcp-session-id", "s-kept");
+    json(response, { jsonrpc: "2.0", id: 1, result: {} });
+  };
+  await send(legacy("initialize", {
+    protocolVersion: LEGACY,
+    capabilities: {},
+    clientInfo: { name: "t", version: "1" },
+  }));
+  const headers = { "mcp-session-id": "s-kept" };
+  const end = { method: "DELETE", headers: { ...common({}), ...headers } };
+  respond = (response) => void response.writeHead(405).end();
+  const refused = await send(end);
+  respond = (response) => json(response, { jsonrpc: "2.0", id: 1, result: {} });
+  const still = await send(legacy("ping", {}, { headers }));
+  const ended = await send(end);
+  const after = await send(legacy("ping", {}, { headers }));
+
+  assert.deepEqual(
+    [refused, still, ended, after].map(({ status }) => status),
+    [405, 200, 200, 404],
+  );
 });

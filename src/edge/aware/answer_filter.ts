@@ -35,6 +35,7 @@ export interface AnswerFilterOptions {
   readonly owner: string;
   /** Raw JSON text of the request's id, for an error in place of the answer. */
   readonly id: string | undefined;
+  readonly onStatus: (status: number) => void;
   /** The session that an answer to `initialize` opens. */
   readonly onSession: (id: string) => void;
   /** Every message that passes. */
@@ -73,6 +74,7 @@ export class AnswerFilter {
 
   /** Called once, with the head. `emit` takes what passes of an event stream. */
   plan(head: AnswerHead, emit: (bytes: Buffer) => void): BodyPlan {
+    this.#options.onStatus(head.status);
     if (head.status < 400 && head.sessionId !== undefined) this.#options.onSession(head.sessionId);
     if (!head.hasBody) return "pass";
     if (head.isEncoded) return this.#refuse("encoded");

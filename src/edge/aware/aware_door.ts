@@ -14,7 +14,7 @@ import { keptArguments } from "../../audit/kept_arguments.ts";
 import type { AuditCall } from "../../audit/record.ts";
 import type { Clock } from "../../clock.ts";
 import type { ErrorCode } from "../../errors.ts";
-import { MAX_ANSWER_MESSAGE_BYTES } from "../../limits.ts";
+import { MAX_ANSWER_MESSAGE_BYTES, MAX_SESSION_ID_CHARS } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { ClientMessage, Target } from "../../mcp/client_message.ts";
 import { type Classified, classifyRequest } from "../../mcp/classify.ts";
@@ -71,6 +71,8 @@ export interface AwareAdmission {
   readonly kind: "forward";
   /** What was judged, or an edit of it that only takes away; `undefined` without a body. */
   readonly body: JudgedBody | undefined;
+  /** Called when it goes on; false: it must not any more, because its answer was given before. */
+  readonly begin: () => boolean;
   /** Headers that must not travel on, lower case. */
   readonly strip: readonly string[];
   readonly filter: AnswerFilter;
@@ -149,6 +151,7 @@ export class AwareDoor {
     return {
       kind: "forward",
       body: body === undefined ? undefined : new JudgedBody(judged.forwardedBody(bytes), body),
+      begin: () => judged.begin(),
       // Nothing that is compressed can be judged on its way back.
       strip: [...classified.strip, "accept-encoding"],
       filter: judged.answerFilter(),
@@ -161,6 +164,9 @@ type ClassifiedFacts = Pick<
   Classified,
   "kind" | "era" | "version" | "messages" | "sessionId" | "lastEventId"
 >;
+
+/** As much of a message as is decided about. */
+type NamedMessage = Pick<ClientMessage, "kind" | "method" | "id" | "targets" | "node">;
 
 /** One classified request, held against who asks. */
 class Judgement {
@@ -185,31 +191,46 @@ class Judgement {
 
   /** Sessions, events and requests of the server belong to who got them; to others they are not there. */
   ownership(): AwareResult | undefined {
-    const { kind, sessionId, lastEventId, messages } = this.#classified;
+    const { sessionId, lastEventId, messages } = this.#classified;
     if (sessionId !== undefined && !this.#owns("session", sessionId)) {
       return notFound("Session not found");
     }
-    if (lastEventId !== undefined && !this.#owns("event", lastEventId)) {
+    if (lastEventId !== undefined && !this.#owns("event", this.#scoped(lastEventId))) {
       return notFound("Event not found");
     }
     for (const message of messages) {
       if (message.kind !== "response" || message.id === undefined) continue;
-      const asked = this.#id("request", this.#requestKey(message.id.key));
+      const asked = this.#id("request", this.#scoped(message.id.key));
       if (!this.#options.owned.belongsTo(asked, this.#owner)) {
         const text = "This answers no request of the server";
         return refusedBody(400, -32600, text);
       }
-      // One answer for one request.
-      this.#options.owned.end(asked);
-    }
-    if (kind === "end_session" && sessionId !== undefined) {
-      this.#options.owned.end(this.#id("session", sessionId));
     }
     return undefined;
   }
 
+  /** The request goes on now; false when another one has given the answer meanwhile. */
+  begin(): boolean {
+    for (const message of this.#classified.messages) {
+      if (message.kind !== "response" || message.id === undefined) continue;
+      // One answer for one request.
+      const asked = this.#id("request", this.#scoped(message.id.key));
+      if (!this.#options.owned.end(asked)) return false;
+    }
+    return true;
+  }
+
+  /** A session is over when the private server says so, or does not know it. */
+  #answered(status: number): void {
+    const { kind, sessionId } = this.#classified;
+    if (kind !== "end_session" || sessionId === undefined) return;
+    const isOver = status >= 200 && status < 300 || status === 404;
+    if (isOver) this.#options.owned.end(this.#id("session", sessionId));
+  }
+
   /** Everything that every message names. */
   decisions(): AwareResult | undefined {
+    if (this.#classified.kind === "stream") return this.#streamDenial();
     const judged = this.#classified.messages.map((message) => ({
       message,
       denial: this.#denialOf(message),
@@ -220,6 +241,27 @@ class Judgement {
     const isBatch = this.#classified.kind === "batch";
     const answer = isBatch ? batchDenialAnswer(judged) : denialAnswer(first);
     return { kind: "answer", answer, outcome: "denied" };
+  }
+
+  /** A stream names nothing; who may not even begin a session may not listen to one. */
+  #streamDenial(): AwareResult | undefined {
+    const target = this.#entry();
+    // Nothing was called, so only a denial goes on record.
+    if (this.#allows(target)) return undefined;
+    const denial = this.#denialOf({
+      kind: "request",
+      method: target.name,
+      id: undefined,
+      targets: [],
+      node: NONE,
+    });
+    if (denial === undefined) return undefined;
+    return { kind: "answer", answer: denialAnswer(denial), outcome: "denied" };
+  }
+
+  /** What everybody asks first who is let in at all. */
+  #entry(): Target {
+    return { kind: "method", name: this.#classified.era === "modern" ? DISCOVER : INITIALIZE };
   }
 
   /** The bytes that were judged, without capabilities that the tunnel does not let through. */
@@ -244,6 +286,7 @@ class Judgement {
         era,
         expect: isOne ? message.method : undefined,
         expectId: isOne ? message.id?.key : undefined,
+        standing: () => this.#allows(this.#entry()),
         allow: (what, name) => this.#allows({ kind: what, name }),
         completion: isOne ? message.completion : undefined,
         families: settings.serverRequests,
@@ -253,6 +296,7 @@ class Judgement {
       budget,
       owner: this.#owner,
       id: isOne ? message.id?.raw : undefined,
+      onStatus: (status) => this.#answered(status),
       onSession: (id) => {
         if (isOne && message.method === "initialize") {
           owned.give(this.#id("session", id), this.#owner);
@@ -263,10 +307,14 @@ class Judgement {
       onMessage: (answer) => {
         if (answer.taskId !== undefined) owned.give(this.#id("task", answer.taskId), this.#owner);
         if (answer.kind === "request" && answer.id !== undefined) {
-          owned.give(this.#id("request", this.#requestKey(answer.id.key)), this.#owner);
+          owned.give(this.#id("request", this.#scoped(answer.id.key)), this.#owner);
         }
       },
-      onEventId: (id) => owned.give(this.#id("event", id), this.#owner),
+      onEventId: (id) => {
+        // A client could not show a longer one.
+        if (id.length > MAX_SESSION_ID_CHARS) return;
+        owned.give(this.#id("event", this.#scoped(id)), this.#owner);
+      },
       onRefused: (reason) =>
         log.warn("Private server's answer cannot be judged", {
           tunnel: this.#tunnel,
@@ -279,12 +327,13 @@ class Judgement {
   /** The session that this exchange opened. */
   #session: string | undefined;
 
-  #requestKey(id: string): string {
-    return `${this.#classified.sessionId ?? this.#session ?? ""}\n${id}`;
+  /** Unique within a session only, or within nothing: others' ids must not stand in the way. */
+  #scoped(id: string): string {
+    return `${this.#owner}\n${this.#session ?? this.#classified.sessionId ?? ""}\n${id}`;
   }
 
   /** The first thing that is not allowed. */
-  #denialOf(message: ClientMessage): Denial | undefined {
+  #denialOf(message: NamedMessage): Denial | undefined {
     if (message.kind === "response") return undefined;
     const method: Target = { kind: "method", name: message.method ?? "" };
     let last: { readonly target: Target; readonly decision: Decision } | undefined;
@@ -333,7 +382,7 @@ class Judgement {
     });
   }
 
-  #judged(message: ClientMessage, { target, decision }: {
+  #judged(message: NamedMessage, { target, decision }: {
     readonly target: Target;
     readonly decision: Decision;
   }): void {
@@ -364,7 +413,7 @@ class Judgement {
   }
 
   /** What the operator asked to be kept of the arguments. */
-  #arguments(message: ClientMessage): unknown {
+  #arguments(message: NamedMessage): unknown {
     const { auditArguments } = this.#arrival.tunnel.settings;
     const { digest } = this.#options;
     const document = this.#document;
@@ -401,6 +450,9 @@ class Judgement {
     return { tunnel: this.#tunnel, kind, id };
   }
 }
+
+const INITIALIZE = "initialize";
+const DISCOVER = "server/discover";
 
 /** Who ids and shares belong to. */
 function ownerOf({ principal: { how, user } }: Authenticated): string {

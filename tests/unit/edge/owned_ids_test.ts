@@ -60,3 +60,42 @@ test("OwnedIds is bounded, and one owner's flood pushes out only its own ids", (
   }
   assert.equal(ids.size, MAX_OWNED_IDS);
 });
+
+test("OwnedIds keeps a session in use, however many events its owner gets", () => {
+  const ids = new OwnedIds(fakeClock());
+  ids.give(session("s1"), "alice");
+  ids.give(session("s2"), "alice");
+  for (let count = 0; count < 2 * MAX_OWNED_IDS_EACH; count++) {
+    ids.give({ tunnel: "code", kind: "event", id: `${count}` }, "alice");
+  }
+  assert.equal(ids.belongsTo(session("s1"), "alice"), true);
+  for (let count = 0; count < MAX_OWNED_IDS_EACH - 1; count++) {
+    ids.give(session(`more ${count}`), "alice");
+  }
+
+  assert.equal(ids.size, 2 * MAX_OWNED_IDS_EACH);
+  assert.equal(ids.belongsTo(session("s1"), "alice"), true);
+  assert.equal(ids.belongsTo(session("s2"), "alice"), false);
+});
+
+test("OwnedIds makes room at the cost of who has much, when it is full", () => {
+  const ids = new OwnedIds(fakeClock());
+  ids.give(session("quiet"), "alice");
+  for (let owner = 0; owner < 25; owner++) {
+    for (let count = 0; count < MAX_OWNED_IDS_EACH; count++) {
+      ids.give({ tunnel: "code", kind: "event", id: `${owner} ${count}` }, `eve ${owner}`);
+    }
+  }
+
+  assert.equal(ids.size, MAX_OWNED_IDS);
+  assert.equal(ids.belongsTo(session("quiet"), "alice"), true);
+});
+
+test("OwnedIds keeps no id that is longer than a client may show", () => {
+  const ids = new OwnedIds(fakeClock());
+  const kinds = ["session", "task", "event", "request"] as const;
+  for (const kind of kinds) ids.give({ tunnel: "code", kind, id: "x".repeat(100_000) }, "alice");
+
+  assert.equal(kinds.length, 4);
+  assert.equal(ids.size, 0);
+});
