@@ -1,6 +1,7 @@
 /** Reads the files of a trail, in their order, and checks them. @module */
 
 import { Buffer } from "node:buffer";
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 
 import { TunnelError } from "../errors.ts";
@@ -72,13 +73,21 @@ async function openFiles(source: VerifyOptions["source"]): Promise<OpenedFile[]>
   const add = async (path: string, whenAbsent: "skip" | "fail"): Promise<void> => {
     let handle: FileHandle;
     try {
-      handle = await open(path, "r");
+      // Without it, a FIFO would wait for its writer.
+      handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     } catch (cause) {
       if (whenAbsent === "skip" && codeOf(cause) === "ENOENT") return;
       throw unreadable(path, cause);
     }
     opened.push({ path, handle });
-    const { dev, ino } = await handle.stat({ bigint: true });
+    const stats = await handle.stat({ bigint: true });
+    if (!stats.isFile()) {
+      const what = stats.isDirectory()
+        ? "it is a folder (name the files in it)"
+        : "it is not a file";
+      throw new TunnelError("AUDIT_UNREADABLE", `Cannot read "${path}": ${what}`);
+    }
+    const { dev, ino } = stats;
     if (!seen.has(`${dev} ${ino}`)) {
       seen.add(`${dev} ${ino}`);
       return;
@@ -95,7 +104,7 @@ async function openFiles(source: VerifyOptions["source"]): Promise<OpenedFile[]>
       });
       for (const { path } of rotated) await add(path, "skip"); // retention may remove one meanwhile
       if (opened.length === 0) {
-        throw new TunnelError("STATE_UNUSABLE", `Cannot read "${source.trail}": no such file`);
+        throw new TunnelError("AUDIT_UNREADABLE", `Cannot read "${source.trail}": no such file`);
       }
     }
   } catch (error) {
@@ -185,7 +194,7 @@ function unreadable(path: string, cause: unknown): TunnelError {
     : cause instanceof Error
     ? cause.message
     : "unknown failure";
-  return new TunnelError("STATE_UNUSABLE", `Cannot read "${path}": ${reason}`, { cause });
+  return new TunnelError("AUDIT_UNREADABLE", `Cannot read "${path}": ${reason}`, { cause });
 }
 
 function codeOf(cause: unknown): unknown {

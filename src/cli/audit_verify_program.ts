@@ -38,4 +38,4 @@ const MEANING = `
 Exit code:
   0  intact, and signed with a key that is trusted
   1  damaged; or nothing is wrong in itself, but no key that is trusted says so
-  2  wrong usage or configuration`;
+  2  wrong usage or configuration, or a file that cannot be read`;

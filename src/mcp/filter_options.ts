@@ -13,8 +13,6 @@ export interface FilterOptions {
   readonly expectId: string | undefined;
   /** May the caller see it, or be told of it? Called for every name. */
   readonly allow: (kind: TargetKind, name: string) => boolean;
-  /** Is the caller still let in at all? Asked for every notification and request of the server. */
-  readonly standing: () => boolean;
   /** Largest message, bytes. */
   readonly maxBytes: number;
   /** What the caller asked to complete; without it no completion value passes. */

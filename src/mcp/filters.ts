@@ -74,7 +74,6 @@ export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered
     expect: given.expect,
     expectId: given.expectId,
     allow,
-    standing: given.standing,
     maxBytes: given.maxBytes,
     completion: given.completion,
     families: given.families,

@@ -128,7 +128,6 @@ test("a filtered list is the list of what is allowed, and what is kept has its o
       expectId: undefined,
       allow: (_, name) => names.includes(name),
       maxBytes: 1_000_000,
-      standing: () => true,
       families: [],
       instructions: "keep",
     });

@@ -286,7 +286,6 @@ class Judgement {
         era,
         expect: isOne ? message.method : undefined,
         expectId: isOne ? message.id?.key : undefined,
-        standing: () => this.#allows(this.#entry()),
         allow: (what, name) => this.#allows({ kind: what, name }),
         completion: isOne ? message.completion : undefined,
         families: settings.serverRequests,

@@ -88,7 +88,8 @@ test("wrong usage exits with 2 and says what to do", async (t) => {
     [[], /there is no mcptun\.toml here \(name one with --config, or the files of the trail\)/, 2],
     [["a", "--key", "nowhere"], /Cannot use --key "nowhere": no such file, and no id of a key/, 2],
     [["a", "--key", "empty"], /it holds no Ed25519 public key in PEM/, 2],
-    [["nowhere.jsonl"], /Cannot read ".*nowhere\.jsonl": no such file/, 1],
+    [["nowhere.jsonl"], /Cannot read ".*nowhere\.jsonl": no such file/, 2],
+    [["."], /Cannot read ".*": it is a folder \(name the files in it\)/, 2],
   ];
   let tried = 0;
   for (const [argv, pattern, expected] of cases) {
@@ -98,7 +99,7 @@ test("wrong usage exits with 2 and says what to do", async (t) => {
     assert.match(stderr, pattern);
     tried++;
   }
-  assert.equal(tried, 4);
+  assert.equal(tried, 5);
 });
 
 test("what stands in a file cannot steer the terminal", async (t) => {

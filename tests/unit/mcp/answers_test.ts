@@ -17,7 +17,6 @@ test("every answer of a server gets its verdict", () => {
       allow: (kind, target) =>
         kind === "method" && ORDINARY_METHODS.has(target) || isAllowed({ kind, name: target }),
       maxBytes: 100_000,
-      standing: () => true,
       families: ["sampling", "elicitation", "roots"],
       instructions: "keep",
     });

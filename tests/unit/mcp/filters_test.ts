@@ -16,7 +16,6 @@ const OPTIONS: FilterOptions = {
   expectId: undefined,
   allow: (kind, name) => kind === "method" && ORDINARY_METHODS.has(name) || name.includes("ok"),
   maxBytes: 100_000,
-  standing: () => true,
   families: ["sampling", "elicitation", "roots"],
   instructions: "keep",
 };
