@@ -14,7 +14,7 @@ import type { Socket } from "node:net";
 
 import type { Clock } from "../clock.ts";
 import type { Slotted } from "../churn_set.ts";
-import { errorCodeOfQuic, quicOf, TunnelError } from "../errors.ts";
+import { errorCodeOfQuic, quicOf } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import { CLIENT_SOCKET_BUFFER_BYTES, ONE_WRITE_BYTES } from "../limits.ts";
 import type { Logger } from "../log.ts";
@@ -31,6 +31,7 @@ import { ChunkOverhead } from "./chunk_overhead.ts";
 import { corsHeaders } from "./cors.ts";
 import type { EdgeSettings, TunnelSettings } from "./edge_options.ts";
 import type { ErrorDetail } from "./error_response.ts";
+import { answerable, lowerCase, openFailure, riftError } from "./exchange_failure.ts";
 import type { CarriedBytes } from "./exchange_record.ts";
 import { readResponseHeaders, withoutHeader } from "./request_headers.ts";
 import type { Outcome } from "./served_tunnel.ts";
@@ -560,43 +561,6 @@ interface HeldHead {
 
 function flushHead(response: ServerResponse): void {
   if (!response.writableEnded && !response.destroyed) response.flushHeaders();
-}
-
-function openFailure(error: unknown): ErrorCode {
-  if (!(error instanceof TunnelError)) return "INTERNAL";
-  return error.code === "CONNECTION_CLOSED" ? "TUNNEL_OFFLINE" : error.code;
-}
-
-/** A rift may say only what it can know: it must not make the edge ask for tokens, for example. */
-function riftError(code: ErrorCode): ErrorCode {
-  switch (code) {
-    case "UPSTREAM_UNREACHABLE":
-    case "BAD_REQUEST":
-    case "STREAM_LIMIT":
-    case "TUNNEL_OFFLINE":
-      return code;
-    default:
-      return "UPSTREAM_FAILED";
-  }
-}
-
-/** A lost connection and an abort by the rift are failures of what is behind the edge. */
-function answerable(code: ErrorCode): ErrorCode {
-  switch (code) {
-    case "CONNECTION_LOST":
-    case "CONNECTION_CLOSED":
-    case "ABORTED":
-    case "PROTOCOL_ERROR":
-    case "REPLACED":
-      return "UPSTREAM_FAILED";
-    default:
-      return code;
-  }
-}
-
-/** The code as an outcome. */
-function lowerCase(code: ErrorCode): Outcome {
-  return code.toLowerCase() as Lowercase<ErrorCode>;
 }
 
 /** Errors of request and response are followed by a `close`, theirs or their socket's. */
