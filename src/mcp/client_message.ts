@@ -4,7 +4,7 @@
  * @module
  */
 
-import { MAX_NAMED_CHARS, MAX_TARGETS } from "../limits.ts";
+import { MAX_NAMED_CHARS, MAX_NAMED_TOTAL_CHARS, MAX_TARGETS } from "../limits.ts";
 import type { JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
 import { methodRow } from "./methods.ts";
@@ -196,7 +196,11 @@ function withinBounds(named: Named | string): Named | string {
     return `A message must not name more than ${MAX_TARGETS} things`;
   }
   const isLong = targets.some(({ name }) => name.length > MAX_NAMED_CHARS);
-  return isLong ? `A name must not be longer than ${MAX_NAMED_CHARS} characters` : named;
+  if (isLong) return `A name must not be longer than ${MAX_NAMED_CHARS} characters`;
+  const total = targets.reduce((sum, { name }) => sum + name.length, 0);
+  return total > MAX_NAMED_TOTAL_CHARS
+    ? `All names together must not be longer than ${MAX_NAMED_TOTAL_CHARS} characters`
+    : named;
 }
 
 function readCompletion(document: JsonDocument, params: number): Named | string {

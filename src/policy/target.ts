@@ -2,7 +2,7 @@
 
 import { MAX_TARGET_CHARS } from "../limits.ts";
 import { foldName, Text } from "./pattern.ts";
-import { normalizeUri } from "./uri.ts";
+import { hasMarkRun, normalizeUri } from "./uri.ts";
 
 /** The kinds of targets; each has its own lists of rules. */
 export const TARGET_KINDS = ["tool", "resource", "prompt", "method"] as const;
@@ -52,6 +52,7 @@ export function prepareTarget(
   if (name.length > MAX_TARGET_CHARS) return { problem: "too_long" };
   if (/\p{Cc}/u.test(name)) return { problem: "control_character" };
   if (/\p{Cs}/u.test(name)) return { problem: "lone_surrogate" };
+  if (hasMarkRun(name)) return { problem: "too_many_marks" };
   const folded = foldName(name);
   const forms = folded === name ? [written] : [written, new Text(folded)];
   return { kind, name, written, normal: undefined, forms };

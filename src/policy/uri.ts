@@ -6,7 +6,7 @@
  * @module
  */
 
-import { MAX_TARGET_CHARS } from "../limits.ts";
+import { MAX_MARKS_IN_A_ROW, MAX_TARGET_CHARS } from "../limits.ts";
 
 /** Why a URI is denied whatever the rules say. */
 export type UriProblem =
@@ -14,6 +14,7 @@ export type UriProblem =
   | "too_long"
   | "control_character"
   | "lone_surrogate"
+  | "too_many_marks"
   | "outer_whitespace"
   | "backslash"
   | "invalid_percent_encoding"
@@ -45,6 +46,7 @@ export function normalizeUri(raw: string): NormalUri | { readonly problem: UriPr
   for (const part of decoded) {
     if (part === undefined) return { problem: "invalid_percent_encoding" };
     if (CONTROL.test(part)) return { problem: "control_character" };
+    if (hasMarkRun(part)) return { problem: "too_many_marks" };
     if (part.includes("\\")) return { problem: "backslash" };
     if (ENCODED.test(part)) return { problem: "unstable_percent_encoding" };
   }
@@ -175,6 +177,20 @@ function withoutDots(path: string, rooted: boolean): string {
   return `${start}${kept.join("/")}${isFolder && kept.length > 0 ? "/" : ""}`;
 }
 
+/** As it is when it has a run of marks, which is refused; normalizing takes quadratic time for one. */
 function composed(text: string): string {
-  return /^[\x00-\x7f]*$/.test(text) ? text : text.normalize("NFC");
+  return ASCII.test(text) || hasMarkRun(text) ? text : text.normalize("NFC");
 }
+
+/**
+ * Has it more combining marks in a row than any language writes? Characters that are not seen do not
+ * end a run, because folding removes them.
+ */
+export function hasMarkRun(text: string): boolean {
+  return !ASCII.test(text) && MARK_RUN.test(text.replace(IGNORABLE, ""));
+}
+
+const ASCII = /^[\x00-\x7f]*$/;
+const IGNORABLE = /\p{Default_Ignorable_Code_Point}+/gu;
+/** U+FF9E and U+FF9F are letters that NFKC makes marks of. */
+const MARK_RUN = new RegExp(`[\\p{M}\\uff9e\\uff9f]{${MAX_MARKS_IN_A_ROW + 1}}`, "u");

@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
-import { MAX_NAMED_CHARS, MAX_TARGETS } from "../../../src/limits.ts";
+import {
+  MAX_FOLDED_NAME_BYTES,
+  MAX_NAMED_CHARS,
+  MAX_NAMED_TOTAL_CHARS,
+  MAX_TARGETS,
+} from "../../../src/limits.ts";
 import { classifyRequest } from "../../../src/mcp/classify.ts";
 import type { Classified, Refusal, RequestFacts } from "../../../src/mcp/classify.ts";
 
@@ -167,6 +172,25 @@ test("a message names no more and no longer things than the limits say", () => {
   assert.equal(refusal(listen(MAX_TARGETS + 1)).reason, "params");
   assert.equal(accepted(call(MAX_NAMED_CHARS)).kind, "request");
   assert.equal(refusal(call(MAX_NAMED_CHARS + 1)).reason, "params");
+});
+
+test("a message whose names are too long together is refused, and so is a long member of params", () => {
+  const uri = `a:${"b".repeat(998)}`;
+  const listen = (count: number) =>
+    modern("subscriptions/listen", {
+      notifications: { resourceSubscriptions: Array.from({ length: count }, () => uri) },
+    });
+  const fits = Math.floor(MAX_NAMED_TOTAL_CHARS / uri.length);
+  const beside = (name: string) =>
+    legacy({ id: 1, method: "tools/call", params: { name: "x", [name]: 1 } });
+
+  assert.equal(accepted(listen(fits)).messages[0]?.targets.length, fits);
+  assert.equal(refusal(listen(fits + 1)).reason, "params");
+  assert.equal(accepted(beside("y".repeat(MAX_FOLDED_NAME_BYTES))).kind, "request");
+  assert.equal(refusal(beside("y".repeat(MAX_FOLDED_NAME_BYTES + 1))).reason, "look_alike");
+  // Normalizing this one takes seconds.
+  const marks = `a${"\u0315".repeat(40_000)}${"\u0300".repeat(40_000)}`;
+  assert.equal(refusal(beside(marks)).reason, "look_alike");
 });
 
 test("GET and DELETE say which session and event they are about", () => {

@@ -13,6 +13,33 @@ import type { Principal } from "../../../src/principal.ts";
 const ALICE: Principal = { user: "alice", groups: ["frontend"], how: "jwt" };
 const MALLORY: Principal = { user: "mallory", groups: [], how: "jwt" };
 
+test("a run of combining marks that no language writes is refused, also when it is encoded or cut", () => {
+  const layers = [tunnel({ allow_tools: ["**"], allow_resources: ["**"] })];
+  const run = "\u0315\u0300".repeat(16);
+  const half = run.slice(0, 20);
+  const targets: [TargetKind, string, refused: boolean][] = [
+    ["tool", `a${run}`, true],
+    ["tool", `a${half}`, false],
+    ["tool", `a${half}b${half}`, false],
+    ["tool", `a${half}\u200b${half}`, true],
+    ["tool", `a${half}\uff9e${half}`, true],
+    ["resource", `x://h/a${run}`, true],
+    ["resource", `x://h/a${half}`, false],
+    ["resource", `x://h/a${encodeURIComponent(run)}`, true],
+    ["resource", `x://a${run}/`, true],
+  ];
+  let count = 0;
+
+  for (const [kind, name, refused] of targets) {
+    const decision = decide(layers, ALICE, { kind, name });
+    assert.equal(decision.allowed, !refused, name);
+    if (!decision.allowed) assert.equal(decision.detail, "too_many_marks");
+    count++;
+  }
+
+  assert.equal(count, 9);
+});
+
 test("what an intersection of lists once let through is denied, each by its reason", () => {
   const policies = [
     entry(["alice"], { allow_tools: ["search"], allow_resources: ["file:///repo/**"] }),
