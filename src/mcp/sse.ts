@@ -18,6 +18,7 @@
 import { Buffer } from "node:buffer";
 
 import { TunnelError } from "../errors.ts";
+import { MAX_EVENT_LINES } from "../limits.ts";
 import { asBuffer } from "./bytes.ts";
 
 /** What becomes of an event: the bytes are its new data. */
@@ -60,7 +61,7 @@ export class EventStreamFilter {
   /**
    * Takes the next bytes.
    *
-   * @throws {TunnelError} `UPSTREAM_FAILED` for an event above the limit, and whatever `inspect`
+   * @throws {TunnelError} `UPSTREAM_FAILED` for an event above the limit of bytes or lines, and whatever `inspect`
    *   throws; the stream must then be cut, and nothing more passes.
    */
   push(chunk: Uint8Array): void {
@@ -227,6 +228,7 @@ interface Event {
 function readEvent(unit: Buffer): Event {
   const parts: Buffer[] = [];
   const lines: (Buffer | undefined)[] = [];
+  let lineCount = 0;
   let type = "";
   let id: string | undefined;
   let isPlain = true;
@@ -238,6 +240,7 @@ function readEvent(unit: Buffer): Event {
     // The last one is completed by the caller.
     if (unit[end] === CR && !isCrLf && end + 1 < unit.length) isPlain = false;
     const next = end + (isCrLf ? 2 : 1);
+    if (++lineCount > MAX_EVENT_LINES) throw tooManyLines();
     if (end > at) {
       const line = unit.subarray(at, end);
       const colon = line.indexOf(COLON);
@@ -304,6 +307,13 @@ function splitLines(data: Uint8Array): Buffer[] {
   }
   lines.push(bytes.subarray(start));
   return lines;
+}
+
+function tooManyLines(): TunnelError {
+  return new TunnelError(
+    "UPSTREAM_FAILED",
+    `Cannot pass on an event of more than ${MAX_EVENT_LINES} lines`,
+  );
 }
 
 function tooLarge(maxEventBytes: number): TunnelError {

@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
 import { TunnelError } from "../../../src/errors.ts";
+import { MAX_EVENT_LINES } from "../../../src/limits.ts";
 import { EventStreamFilter } from "../../../src/mcp/sse.ts";
 import type { EventVerdict } from "../../../src/mcp/sse.ts";
 
@@ -132,6 +133,19 @@ test("an event above the limit cuts the stream, however it is chunked", () => {
   }
 
   assert.equal(count, input.length);
+});
+
+test("an event of too many lines cuts the stream", () => {
+  const event = (lines: number) => Buffer.from(`${"data:\n".repeat(lines)}\n`);
+  const filter = () =>
+    new EventStreamFilter({ maxEventBytes: 1_000_000, inspect: () => "pass", emit: () => {} });
+
+  // The blank line counts.
+  filter().push(event(MAX_EVENT_LINES - 1));
+  assert.throws(
+    () => filter().push(event(MAX_EVENT_LINES)),
+    (error) => error instanceof TunnelError && error.code === "UPSTREAM_FAILED",
+  );
 });
 
 test("the end of a stream says how much of an event was left out", () => {
