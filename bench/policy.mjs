@@ -137,6 +137,7 @@ function measureList() {
     expect: "tools/list",
     expectId: "n:1",
     allow: (kind, name) => decide(layers, principal, { kind, name }).allowed,
+    standing: () => true,
     maxBytes: 67_108_864,
     completion: undefined,
     families: [],

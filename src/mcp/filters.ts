@@ -71,6 +71,7 @@ export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered
     expect: given.expect,
     expectId: given.expectId,
     allow,
+    standing: given.standing,
     maxBytes: given.maxBytes,
     completion: given.completion,
     families: given.families,
@@ -148,7 +149,8 @@ function judgeMessage(
   if (result === NONE) {
     // 2025-11-25 asks for a URL elicitation by an error.
     const code = document.text(document.member(error, "code"));
-    if (code === URL_ELICITATION_REQUIRED && !options.families.includes("elicitation")) {
+    // By its value: -32042.0 and -3.2042e4 are the same number to a client.
+    if (Number(code) === URL_ELICITATION_REQUIRED && !mayElicit(options)) {
       return new FilterRefusal("family", offset);
     }
     const failure = /^-?\d{1,9}$/.test(code) ? Number(code) : 0;
@@ -163,6 +165,10 @@ function judgeMessage(
   return { kind: "response", method: undefined, id, verdict: "pass", taskId, failure };
 }
 
+function mayElicit({ families, allow }: FilterOptions): boolean {
+  return families.includes("elicitation") && allow("method", "elicitation/create");
+}
+
 function ownList({ expect }: FilterOptions): ResultList | undefined {
   return expect === undefined ? undefined : methodRow(expect)?.result;
 }
@@ -171,14 +177,15 @@ function ownList({ expect }: FilterOptions): ResultList | undefined {
 function judgeServerRequest(
   method: string,
   id: RpcId,
-  { era, allow, families }: FilterOptions,
+  { era, allow, standing, families }: FilterOptions,
 ): ServerMessage | undefined {
   // 2026-07-28, streamable-http: a stream must not carry requests.
   if (era === "modern") return undefined;
   const row = methodRow(method);
-  const passes = row === undefined || row.kind !== "request" || row.from === "client"
-    ? allow("method", method)
-    : row.family === undefined || families.includes(row.family);
+  const mayBe = row === undefined ||
+    (row.kind === "request" && row.from !== "client" &&
+      (row.family === undefined || families.includes(row.family)));
+  const passes = mayBe && standing() && allow("method", method);
   const verdict = passes ? "pass" : "drop";
   return { kind: "request", method, id, taskId: undefined, failure: undefined, verdict };
 }
@@ -194,15 +201,16 @@ interface Notice {
 function judgeNotification(notice: Notice): ServerMessage | FilterRefusal {
   const { document, node, method, options, findings } = notice;
   const params = document.member(node, "params");
-  const { allow } = options;
+  const { allow, standing } = options;
   const named = (kind: TargetKind, key: string): boolean => {
     const name = document.string(document.member(params, key));
     return name !== undefined && allow(kind, name);
   };
   const row = methodRow(method);
-  let passes: boolean;
-  if (row === undefined || row.kind !== "notification" || row.from === "client") {
-    passes = allow("method", method);
+  const mayBe = row === undefined || (row.kind === "notification" && row.from !== "client");
+  let passes = mayBe && standing() && allow("method", method);
+  if (!passes || row === undefined) {
+    // Nothing of it is looked at.
   } else if (row.judgedBy === "resource") {
     // It may be below what was subscribed to, so the subscription does not decide.
     passes = named("resource", "uri");
@@ -218,11 +226,8 @@ function judgeNotification(notice: Notice): ServerMessage | FilterRefusal {
       });
       if (problem !== undefined) return problem;
     }
-  } else {
-    passes = true;
-    if (row.judgedBy === "subscriptions") {
-      filterAcknowledged(document, params, options, findings);
-    }
+  } else if (row.judgedBy === "subscriptions") {
+    filterAcknowledged(document, params, options, findings);
   }
   return {
     kind: "notification",
@@ -264,4 +269,4 @@ function refused({ reason, offset }: FilterRefusal): Filtered {
   return { outcome: "refused", reason, offset };
 }
 
-const URL_ELICITATION_REQUIRED = "-32042";
+const URL_ELICITATION_REQUIRED = -32042;

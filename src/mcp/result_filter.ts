@@ -10,7 +10,7 @@ import { NONE } from "./document.ts";
 import { appendMember, removeChildren, replaceValue } from "./edit.ts";
 import { FilterRefusal } from "./filter_options.ts";
 import type { FilterOptions, Findings } from "./filter_options.ts";
-import { FAMILIES, methodRow } from "./methods.ts";
+import { methodRow } from "./methods.ts";
 import type { ResultList } from "./methods.ts";
 
 /** One result to be filtered. */
@@ -225,10 +225,11 @@ function judgeInputRequests(
   const requests = document.member(result, "inputRequests");
   for (const request of document.children(requests)) {
     const method = document.string(document.member(request, "method"));
-    const family = method === undefined ? undefined : methodRow(method)?.family;
-    const isOffered = family !== undefined && FAMILIES.includes(family) &&
-      options.families.includes(family);
-    if (!isOffered && (method === undefined || !options.allow("method", method))) {
+    const row = method === undefined ? undefined : methodRow(method);
+    // A method of the protocol that is no server's request is none here either.
+    const mayBe = row === undefined ||
+      (row.family !== undefined && options.families.includes(row.family));
+    if (method === undefined || !mayBe || !options.allow("method", method)) {
       return new FilterRefusal("family", document.start(request));
     }
   }

@@ -164,6 +164,7 @@ function unsteady(one, bytes) {
       expect: undefined,
       expectId: undefined,
       allow: (_, name) => name.length % 2 === 0,
+      standing: () => true,
       maxBytes: 1_000_000,
       families: [],
       instructions: "remove",

@@ -127,6 +127,7 @@ test("a filtered list is the list of what is allowed, and what is kept has its o
       expect: "tools/list",
       expectId: undefined,
       allow: (_, name) => names.includes(name),
+      standing: () => true,
       maxBytes: 1_000_000,
       families: [],
       instructions: "keep",

@@ -236,6 +236,7 @@ class Judgement {
         expect: isOne ? message.method : undefined,
         expectId: isOne ? message.id?.key : undefined,
         allow: (what, name) => this.#allows({ kind: what, name }),
+        standing: () => true,
         completion: isOne ? message.completion : undefined,
         families: settings.serverRequests,
         instructions: "keep",

@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
 import { filterMessage } from "../../../src/mcp/filters.ts";
+import { ORDINARY_METHODS } from "../../../src/policy/methods.ts";
 import { answerCases, isAllowed } from "../../support/mcp_smuggling.ts";
 
 test("every answer of a server gets its verdict", () => {
@@ -13,7 +14,9 @@ test("every answer of a server gets its verdict", () => {
       era,
       expect,
       expectId: "n:1",
-      allow: (kind, target) => isAllowed({ kind, name: target }),
+      allow: (kind, target) =>
+        kind === "method" && ORDINARY_METHODS.has(target) || isAllowed({ kind, name: target }),
+      standing: () => true,
       maxBytes: 100_000,
       families: ["sampling", "elicitation", "roots"],
       instructions: "keep",

@@ -5,13 +5,16 @@ import { test } from "node:test";
 import type { FilterOptions } from "../../../src/mcp/filter_options.ts";
 import { filterMessage } from "../../../src/mcp/filters.ts";
 import type { Filtered } from "../../../src/mcp/filters.ts";
+import { METHODS } from "../../../src/mcp/methods.ts";
+import { ORDINARY_METHODS } from "../../../src/policy/methods.ts";
 
 /** Everything with "ok" in its name may be seen. */
 const OPTIONS: FilterOptions = {
   era: "modern",
   expect: undefined,
   expectId: undefined,
-  allow: (_, name) => name.includes("ok"),
+  allow: (kind, name) => name.includes("ok") || (kind === "method" && ORDINARY_METHODS.has(name)),
+  standing: () => true,
   maxBytes: 100_000,
   families: ["sampling", "elicitation", "roots"],
   instructions: "keep",
@@ -218,11 +221,50 @@ test("input that a modern server asks for must be of a family that was offered",
   assert.equal(filtered(text("evil"), {}).outcome, "refused");
 });
 
+test("a notification or request of the server passes only when its method and its reader may be", () => {
+  const params = '{"uri":"x:ok","taskId":"ok"}';
+  const denied = { allow: (kind: string) => kind !== "method" } as const;
+  const gone = { standing: () => false } as const;
+  let count = 0;
+
+  for (const { name, kind, from } of METHODS) {
+    const id = kind === "request" ? '"id":1,' : "";
+    const text = `{"jsonrpc":"2.0",${id}"method":"${name}","params":${params}}`;
+    const own = filtered(text, LEGACY).outcome;
+    // Lists of tasks are judged by allow_methods, whoever asks.
+    assert.equal(own, from === "client" || name === "tasks/list" ? "dropped" : "unchanged", name);
+    assert.equal(filtered(text, { ...LEGACY, ...denied }).outcome, "dropped", name);
+    assert.equal(filtered(text, { ...LEGACY, ...gone }).outcome, "dropped", name);
+    count++;
+  }
+
+  assert.equal(count, METHODS.length);
+  const answer = '{"jsonrpc":"2.0","id":1,"result":{}}';
+  assert.equal(filtered(answer, gone).outcome, "unchanged");
+  assert.equal(filtered('{"jsonrpc":"2.0","method":"evilok"}', gone).outcome, "dropped");
+});
+
+test("what a modern server asks for in a result, or by an error, is a method that may be denied", () => {
+  const denied = { allow: (kind: string) => kind !== "method" } as const;
+  const asked = (method: string) =>
+    `{"jsonrpc":"2.0","id":1,"result":{"inputRequests":{"a":{"method":"${method}"}}}}`;
+  const error = '{"jsonrpc":"2.0","id":1,"error":{"code":-32042,"message":"x"}}';
+
+  assert.equal(filtered(asked("roots/list"), denied).outcome, "refused");
+  assert.equal(filtered(asked("tools/call"), {}).outcome, "refused");
+  assert.equal(filtered(asked("notifications/message"), {}).outcome, "refused");
+  assert.equal(filtered(error, denied).outcome, "refused");
+});
+
 test("an error that asks for an elicitation passes only when elicitation was offered", () => {
   const text = '{"jsonrpc":"2.0","id":1,"error":{"code":-32042,"message":"x","data":{}}}';
 
   assert.equal(filtered(text, LEGACY).outcome, "unchanged");
   assert.equal(filtered(text, { ...LEGACY, families: ["roots"] }).outcome, "refused");
+  for (const same of ["-32042.0", "-3.2042e4", "-32042e0"]) {
+    const other = text.replace("-32042", same);
+    assert.equal(filtered(other, { families: ["roots"] }).outcome, "refused", same);
+  }
 });
 
 test("what cannot be judged is refused", () => {

@@ -198,6 +198,10 @@ test("an unknown method needs a rule, an ordinary one only obeys a denial", () =
   assert.equal(allows(ruled, "method", "skills/list"), true);
   assert.equal(allows(ruled, "method", "tools/list"), true);
   assert.equal(allows(ruled, "method", "completion/complete"), false);
+  const quiet = [tunnel({ deny_methods: ["notifications/message", "sampling/*"] })];
+  assert.equal(allows(quiet, "method", "notifications/message"), false);
+  assert.equal(allows(quiet, "method", "sampling/createMessage"), false);
+  assert.equal(allows(quiet, "method", "notifications/progress"), true);
   assert.equal(allows(ruled, "method", "Completion/complete"), false);
 });
 
