@@ -8,7 +8,10 @@
  *
  * What is changed besides the callback's rewrites, because two parsers could read it differently:
  * a byte order mark goes; an event with a lone CR inside is written with LF; a lone CR at an event's
- * end becomes CRLF; unknown fields go; events of another type than `message` go, since no MCP client
+ * end becomes CRLF; a comment becomes an empty one, and inside of an event it goes; what some readers
+ * end a line with (Python's `splitlines`: U+0085, U+2028, U+2029 and controls) is escaped in data,
+ * where it can only stand in a string of JSON, and takes a field of another name with it;
+ * unknown fields go; events of another type than `message` go, since no MCP client
  * reads them as JSON-RPC. Of an event that goes, its `id` and `retry` stay. What follows the last
  * blank line when the stream ends is no event, and goes.
  *
@@ -102,7 +105,8 @@ export class EventStreamFilter {
 
   /** Cuts the bytes into units: a comment line, a blank line, or an event with its blank line. */
   #scan(bytes: Buffer, from: number): void {
-    const { maxEventBytes, emit } = this.#options;
+    const { maxEventBytes } = this.#options;
+    const passed = new Pieces(this.#options.emit);
     const hasCr = bytes.indexOf(CR, from) >= 0;
     /** Start of the units that pass and have not been emitted. */
     let runStart = from;
@@ -132,19 +136,20 @@ export class EventStreamFilter {
       if (this.#heldLength + at - unitStart > maxEventBytes) throw tooLarge(maxEventBytes);
       const isHeld = this.#heldLength > 0;
       const unit = isHeld ? this.#takeHeld(bytes, unitStart, at) : bytes.subarray(unitStart, at);
-      const output = this.#inComment ? unit : this.#judge(unit);
+      const output = this.#inComment ? withoutText(unit) : this.#judge(unit);
       // A lone CR gets its LF here, and one that comes in the next chunk is left out.
       this.#skipLf = endsWithCr;
       if (output === unit && !isHeld && !endsWithCr) {
         unitStart = at;
         continue;
       }
-      if (unitStart > runStart && !isHeld) emit(bytes.subarray(runStart, unitStart));
-      if (output.length > 0) emit(output);
-      if (output === unit && endsWithCr) emit(LINE_FEED);
+      if (unitStart > runStart && !isHeld) passed.add(bytes.subarray(runStart, unitStart));
+      if (output.length > 0) passed.add(output);
+      if (output === unit && endsWithCr) passed.add(LINE_FEED);
       runStart = unitStart = at;
     }
-    if (unitStart > runStart) emit(bytes.subarray(runStart, unitStart));
+    if (unitStart > runStart) passed.add(bytes.subarray(runStart, unitStart));
+    passed.end();
     if (unitStart < bytes.length) this.#hold(bytes, unitStart);
   }
 
@@ -208,8 +213,11 @@ export class EventStreamFilter {
     if (event.type !== "" && event.type !== "message") return writeEvent(event, "drop");
     // Without data nothing is dispatched: legacy servers begin a stream with an id and no data.
     const verdict = event.data.length === 0 ? "pass" : this.#options.inspect(event.data);
-    if (verdict === "pass") return event.isPlain ? unit : writeEvent(event, event.data);
-    return writeEvent(event, verdict);
+    if (verdict === "drop") return writeEvent(event, verdict);
+    const given = verdict === "pass" ? event.data : asBuffer(verdict);
+    const data = withoutLineEnds(given);
+    if (verdict === "pass" && event.isPlain && data === given) return unit;
+    return writeEvent(event, data);
   }
 }
 
@@ -252,21 +260,18 @@ function readEvent(unit: Buffer): Event {
           parts.push(line.subarray(skip));
           break;
         case "event":
-          type = line.toString("utf8", skip);
-          lines.push(line);
-          break;
         case "id":
+        case "retry": {
+          const value = line.toString("utf8", skip);
+          if (field === "event") type = value;
           // Section 9.2.6: an id with NUL is ignored; not every parser does.
-          if (line.includes(0)) isPlain = false;
+          if (LINE_END.test(value)) isPlain = false;
           else {
-            id = line.toString("utf8", skip);
+            if (field === "id") id = value;
             lines.push(line);
           }
           break;
-        case "retry":
-        case "":
-          lines.push(line);
-          break;
+        }
         default:
           isPlain = false;
       }
@@ -293,6 +298,47 @@ function writeEvent(event: Event, data: "drop" | Uint8Array | undefined): Buffer
   }
   if (output.length === 0) return EMPTY;
   return Buffer.concat([...output, LINE_FEED]);
+}
+
+/** A comment that says nothing; the same one when it does not. */
+function withoutText(comment: Buffer): Buffer {
+  return comment.length === COMMENT.length && comment[1] === LF ? comment : COMMENT;
+}
+
+/** JSON without the line ends of other readers; the same bytes when there are none. */
+function withoutLineEnds(data: Buffer): Buffer {
+  if (SEPARATORS.every((bytes) => !data.includes(bytes))) return data;
+  // Bytes to characters and back: whatever else is in it stays what it is.
+  const text = data.toString("latin1").replace(
+    SEPARATOR_BYTES,
+    (found) => `\\u${found === "\xc2\x85" ? "0085" : found.endsWith("\xa8") ? "2028" : "2029"}`,
+  );
+  return Buffer.from(text, "latin1");
+}
+
+/** Gives on what passes of one chunk: small pieces together, as each one may become a packet. */
+class Pieces {
+  readonly #emit: (bytes: Buffer) => void;
+  #small: Buffer[] = [];
+
+  constructor(emit: (bytes: Buffer) => void) {
+    this.#emit = emit;
+  }
+
+  add(piece: Buffer): void {
+    if (piece.length < SMALL_PIECE_BYTES) this.#small.push(piece);
+    else {
+      this.end();
+      this.#emit(piece);
+    }
+  }
+
+  end(): void {
+    const [first] = this.#small;
+    if (first === undefined) return;
+    this.#emit(this.#small.length === 1 ? first : Buffer.concat(this.#small));
+    this.#small = [];
+  }
 }
 
 function splitLines(data: Uint8Array): Buffer[] {
@@ -330,5 +376,11 @@ const SPACE = 0x20;
 const EMPTY = Buffer.alloc(0);
 const LINE_FEED = Buffer.from("\n");
 const DATA_FIELD = Buffer.from("data: ");
+const COMMENT = Buffer.from(":\n");
+/** In UTF-8; control characters cannot stand in JSON. */
+const SEPARATORS = ["\u0085", "\u2028", "\u2029"].map((text) => Buffer.from(text));
+const SEPARATOR_BYTES = /\xc2\x85|\xe2\x80[\xa8\xa9]/g;
+const LINE_END = /[\0-\x08\x0a-\x1f\x7f\x85\u2028\u2029]/;
+const SMALL_PIECE_BYTES = 4_096;
 const MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const MIN_HELD_BYTES = 1_024;

@@ -12,6 +12,9 @@ export interface ReadEvent {
   readonly lastId: string;
 }
 
+/** What ends a line for some readers: a field with it does not pass. */
+const LINE_END = /[\0-\x08\x0a-\x1f\x7f\x85\u2028\u2029]/;
+
 /** WHATWG HTML, 9.2.6, as it is written, over the whole text at once. */
 export function readEvents(bytes: Uint8Array): ReadEvent[] {
   const text = new TextDecoder("utf-8").decode(bytes); // leaves out a byte order mark
@@ -33,7 +36,7 @@ export function readEvents(bytes: Uint8Array): ReadEvent[] {
     const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
     if (field === "data") data += `${value}\n`;
     else if (field === "event") type = value;
-    else if (field === "id" && !value.includes("\0")) lastId = value;
+    else if (field === "id" && !LINE_END.test(value)) lastId = value;
   }
   return events;
 }
@@ -66,7 +69,11 @@ export function eventStreamProblem(
     // Without data there is nothing to judge.
     const verdict = data === "" ? "pass" : verdictOn(data);
     if (verdict === "drop") return [];
-    return [{ data: verdict === "pass" ? data : String(verdict), lastId }];
+    const passed = (verdict === "pass" ? data : String(verdict)).replace(
+      /[\x85\u2028\u2029]/g,
+      (end) => `\\u${end.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    );
+    return [{ data: passed, lastId }];
   });
   const read = readEvents(whole.output).map(({ data, lastId }) => ({ data, lastId }));
   return JSON.stringify(read) === JSON.stringify(expected)
