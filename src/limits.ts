@@ -401,6 +401,8 @@ export const MAX_NAMED_CHARS = 16_384;
 export const MAX_NAMED_TOTAL_CHARS = 131_072;
 /** Longest JSON text of a request id, bytes: ids are echoed and remembered. */
 export const MAX_RPC_ID_BYTES = 512;
+/** Names in one message of a server that are held against the rules: each may take 40 µs with 200 patterns. */
+export const MAX_JUDGED_NAMES = 20_000;
 /** Lines of one event: each is an object while the event is judged. */
 export const MAX_EVENT_LINES = 65_536;
 /** Elements of one JSON-RPC batch. */

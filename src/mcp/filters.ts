@@ -10,7 +10,7 @@
 
 import type { Buffer } from "node:buffer";
 
-import { MAX_ANSWER_MEMBERS, MAX_NAMED_CHARS } from "../limits.ts";
+import { MAX_ANSWER_MEMBERS, MAX_JUDGED_NAMES, MAX_NAMED_CHARS } from "../limits.ts";
 import type { TargetKind } from "./client_message.ts";
 import type { JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
@@ -62,8 +62,9 @@ export type Filtered =
 /** Filters one message, or a batch of the legacy era. Never throws. */
 export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered {
   // No client may ask for a longer name, so none may be shown one.
+  let judged = 0;
   const allow: FilterOptions["allow"] = (kind, name) =>
-    name.length <= MAX_NAMED_CHARS && given.allow(kind, name);
+    ++judged <= MAX_JUDGED_NAMES && name.length <= MAX_NAMED_CHARS && given.allow(kind, name);
   // Written out: a spread with a changing shape costs a new hidden class each time (V8, measured:
   // 320 bytes of old space a request).
   const options: FilterOptions = {
@@ -110,6 +111,8 @@ export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered
     if (verdict instanceof FilterRefusal) return refused(verdict);
     if (!verdict) return { outcome: "dropped", messages };
   }
+  // What was not asked about is not passed over in silence: a list that is cut looks whole.
+  if (judged > MAX_JUDGED_NAMES) return refused(new FilterRefusal("names", 0));
   const { edits, before, after } = findings;
   if (edits.length === 0) return { outcome: "unchanged", before, after, messages };
   const edited = applyEdits(document.bytes, edits);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
+import { MAX_JUDGED_NAMES } from "../../../src/limits.ts";
 import type { FilterOptions } from "../../../src/mcp/filter_options.ts";
 import { filterMessage } from "../../../src/mcp/filters.ts";
 import type { Filtered } from "../../../src/mcp/filters.ts";
@@ -298,6 +299,26 @@ test("what cannot be judged is refused", () => {
   }
 
   assert.equal(count, 17);
+});
+
+test("a list of more names than are judged is refused, not cut", () => {
+  const text = (count: number) =>
+    `{"jsonrpc":"2.0","id":1,"result":{"tools":[${
+      Array.from({ length: count }, () => '{"name":"ok"}').join(",")
+    }]}}`;
+  let asked = 0;
+  const more = {
+    maxBytes: 1_000_000,
+    allow: () => {
+      asked++;
+      return true;
+    },
+  };
+
+  assert.equal(filtered(text(MAX_JUDGED_NAMES), more).outcome, "unchanged");
+  const refused = filtered(text(MAX_JUDGED_NAMES + 10), more);
+  assert.equal(refused.outcome === "refused" && refused.reason, "names");
+  assert.equal(asked, 2 * MAX_JUDGED_NAMES);
 });
 
 test("a batch of answers in the legacy era is filtered message by message", () => {
