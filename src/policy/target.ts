@@ -24,7 +24,7 @@ export interface PreparedTarget {
   /** What an allow rule must match: all of them. */
   readonly written: Text;
   readonly normal: Text | undefined;
-  /** What a deny rule may match: any of them. Of names the second form is the folded one. */
+  /** What a deny rule may match: any of them, those that were folded with them. */
   readonly forms: readonly Text[];
 }
 
@@ -46,6 +46,7 @@ export function prepareTarget(
     const normal = uri.normal === name ? written : new Text(uri.normal);
     const forms = normal === written ? [written] : [written, normal];
     for (const form of uri.kin) forms.push(new Text(form));
+    addFolded(forms);
     return { kind, name, written, normal, forms };
   }
   if (name === "") return { problem: "empty" };
@@ -56,4 +57,14 @@ export function prepareTarget(
   const folded = foldName(name);
   const forms = folded === name ? [written] : [written, new Text(folded)];
   return { kind, name, written, normal: undefined, forms };
+}
+
+/** In another case, or with characters that are not seen, many servers find the same file. */
+function addFolded(forms: Text[]): void {
+  for (const { text } of forms.slice()) {
+    const folded = foldName(text);
+    if (folded !== text && !forms.some((form) => form.text === folded)) {
+      forms.push(new Text(folded));
+    }
+  }
 }

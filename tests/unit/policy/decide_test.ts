@@ -13,6 +13,31 @@ import type { Principal } from "../../../src/principal.ts";
 const ALICE: Principal = { user: "alice", groups: ["frontend"], how: "jwt" };
 const MALLORY: Principal = { user: "mallory", groups: [], how: "jwt" };
 
+test("a denied resource is denied in any case and with characters that are not seen", () => {
+  const deny = ["file:///repo/.git/**", "file:///Repo/Secret.txt", "file:///x/%53[A-C]*.key"];
+  const layers = [tunnel({ allow_resources: ["**"], deny_resources: deny })];
+  const denied = [
+    "file:///repo/.git/config",
+    "file:///repo/.GIT/config",
+    "file:///repo/.g\u200cit/config",
+    "file:///repo/.g%E2%80%8Cit/config",
+    "file:///REPO/.%47it/config?x",
+    "file:///repo/.\uff47it/config",
+    "file:///Repo/Secret.txt",
+    "file:///repo/secret.TXT",
+    "file:///repo/secret.txt/",
+    "file:///x/sa1.KEY",
+    "file:///x/Sb.key",
+  ];
+  const allowed = ["file:///repo/git/config", "file:///repo/secret.txt2", "file:///x/sd.key"];
+
+  for (const uri of denied) assert.equal(allows(layers, "resource", uri), false, uri);
+  for (const uri of allowed) assert.equal(allows(layers, "resource", uri), true, uri);
+  // An allow rule stays exact.
+  const narrow = [tunnel({ allow_resources: ["file:///repo/**"] })];
+  assert.equal(allows(narrow, "resource", "file:///REPO/a"), false);
+});
+
 test("a run of combining marks that no language writes is refused, also when it is encoded or cut", () => {
   const layers = [tunnel({ allow_tools: ["**"], allow_resources: ["**"] })];
   const run = "\u0315\u0300".repeat(16);
