@@ -39,7 +39,12 @@ export function readMcpHeaders(rawHeaders: readonly string[]): McpHeaders | Head
     const isParam = name.startsWith("mcp-param-");
     if (!isParam && !READ.has(name)) {
       // What a parser that takes "_" for "-" (CGI, WSGI) would read as one of ours.
-      if (/^mcp_|^mcp[-_]\w*_/.test(name)) return mismatch(`The header "${name}" is not allowed`);
+      if (!name.includes("_")) continue;
+      const message = `The header "${name}" is not allowed`;
+      if (/^mcp_|^mcp[-_]\w*_/.test(name)) return mismatch(message);
+      if (READ.has(name.replaceAll("_", "-"))) {
+        return { httpStatus: 400, mismatch: false, message };
+      }
       continue;
     }
     if (found.has(name)) {

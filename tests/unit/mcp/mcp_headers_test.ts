@@ -75,6 +75,20 @@ test("a header that is there twice is refused, with the status of what it is abo
   assert.deepEqual(status("last-event-id"), [400, false]);
 });
 
+test("a header that some servers read as one of ours is refused", () => {
+  const refused = (name: string) => {
+    const found = readMcpHeaders([name, "a"]);
+    return isHeaderProblem(found) ? [found.httpStatus, found.mismatch] : [];
+  };
+
+  assert.deepEqual(refused("Last_Event_ID"), [400, false]);
+  assert.deepEqual(refused("last-event_id"), [400, false]);
+  assert.deepEqual(refused("Content_Encoding"), [400, false]);
+  assert.deepEqual(refused("CONTENT_TYPE"), [400, false]);
+  assert.deepEqual(refused("Mcp_Session-Id"), [400, true]);
+  assert.deepEqual(refused("x_request_id"), []);
+});
+
 test("names that a lax parser takes for one another fold to one form", () => {
   for (
     const name of [
