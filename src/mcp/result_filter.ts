@@ -194,7 +194,8 @@ function filterCompletion({ document, result, options, findings }: ResultSource)
 
 /**
  * The URIs that a completed template may stand for: with the value as it is, and percent-encoded.
- * `undefined` when a variable is not known, or an expression is more than a plain one (RFC 6570).
+ * `undefined` when a variable is not known, or an expression is more than a plain one (RFC 6570),
+ * or the value is for none of them: nobody can say what it stands for then.
  */
 function completedUris(
   { ref, argument, values }: CompletionRequest,
@@ -202,13 +203,15 @@ function completedUris(
 ): (string | undefined)[] {
   const expand = (encode: (text: string) => string): string | undefined => {
     let isKnown = true;
+    let isUsed = false;
     const uri = ref.name.replace(/\{([^{}]*)\}/g, (_, expression: string) => {
       const name = expression.startsWith("+") ? expression.slice(1) : expression;
       const text = name === argument ? value : values.get(name);
       if (text === undefined) isKnown = false;
+      if (name === argument) isUsed = true;
       return encode(text ?? "");
     });
-    return isKnown ? uri : undefined;
+    return isKnown && isUsed ? uri : undefined;
   };
   return [expand((text) => text), expand(encodeLoosely)];
 }
@@ -223,6 +226,10 @@ function judgeInputRequests(
   { document, result, options }: ResultSource,
 ): FilterRefusal | undefined {
   const requests = document.member(result, "inputRequests");
+  const kind = document.kind(requests);
+  if (kind !== undefined && kind !== "object" && kind !== "null") {
+    return new FilterRefusal("input_requests", document.start(requests));
+  }
   for (const request of document.children(requests)) {
     const method = document.string(document.member(request, "method"));
     const row = method === undefined ? undefined : methodRow(method);

@@ -94,6 +94,22 @@ test("a completion keeps what its values will be judged with", () => {
   assert.equal(completion?.ref.template, true);
 });
 
+test("a completion whose argument or context is written twice in other letters is refused", () => {
+  const ref = { type: "ref/prompt", name: "p" };
+  const complete = (more: object) =>
+    legacy({ id: 1, method: "completion/complete", params: { ref, ...more } });
+
+  assert.equal(
+    refusal(complete({ argument: { name: "x", Name: "path", value: "" } })).reason,
+    "look_alike",
+  );
+  assert.equal(
+    refusal(complete({ context: { arguments: {}, Arguments: { dir: "a" } } })).reason,
+    "look_alike",
+  );
+  assert.equal(accepted(complete({ context: { arguments: { Name: "a" } } })).kind, "request");
+});
+
 test("a response and a cancellation say which request they are about", () => {
   const response = accepted(legacy({ id: "r", result: {} }));
   const cancelled = accepted(

@@ -138,6 +138,16 @@ test("completion values that lead to a hidden resource go, with the total", () =
 
   assert.match(textOf(some), /\{"values":\["ok","a\/ok"\],"hasMore":true\}/);
   assert.match(textOf(unknown), /"values":\[\]/);
+  // The value is for a variable that the template does not have.
+  const other = filtered(text, {
+    expect: "completion/complete",
+    completion: {
+      ref: { kind: "resource", name: "x:ok/{dir}", template: true },
+      argument: "name",
+      values: new Map([["dir", "d"]]),
+    },
+  });
+  assert.match(textOf(other), /"values":\[\]/);
   assert.match(textOf(filtered(text, {})), /"values":\[\]/);
   assert.equal(prompt.outcome, "unchanged");
 });
@@ -220,6 +230,11 @@ test("input that a modern server asks for must be of a family that was offered",
   assert.equal(filtered(text("roots/list"), {}).outcome, "unchanged");
   assert.equal(filtered(text("roots/list"), { families: ["sampling"] }).outcome, "refused");
   assert.equal(filtered(text("evil"), {}).outcome, "refused");
+  const requests = (value: string) =>
+    filtered(`{"jsonrpc":"2.0","id":1,"result":{"inputRequests":${value}}}`, {}).outcome;
+  assert.equal(requests('[{"method":"evil"}]'), "refused");
+  assert.equal(requests('"evil"'), "refused");
+  assert.equal(requests("null"), "unchanged");
 });
 
 test("a notification or request of the server passes only when its method and its reader may be", () => {
