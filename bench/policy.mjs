@@ -141,7 +141,6 @@ function measureList() {
     maxBytes: 67_108_864,
     completion: undefined,
     families: [],
-    instructions: "keep",
   };
   const filtered = filterMessage(bytes, options);
   assert.equal(filtered.outcome, "rewritten");

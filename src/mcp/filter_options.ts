@@ -24,8 +24,6 @@ export interface FilterOptions {
   readonly completion?: CompletionRequest | undefined;
   /** Families of server requests that were left in the client's capabilities. */
   readonly families: readonly Family[];
-  /** `instructions` of a server may name what is hidden. */
-  readonly instructions: "keep" | "remove";
 }
 
 /** What one message's filtering adds up to. */

@@ -76,7 +76,6 @@ export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered
     maxBytes: given.maxBytes,
     completion: given.completion,
     families: given.families,
-    instructions: given.instructions,
   };
   const scan = scanJson(bytes, {
     shape: ANSWER_SHAPE,

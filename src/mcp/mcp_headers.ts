@@ -109,13 +109,6 @@ export function decodeHeaderValue(value: string): string | undefined {
   return bytes.toString("utf8");
 }
 
-/** The header value for a text: plain where that is allowed, else with the sentinel. */
-export function encodeHeaderValue(text: string): string {
-  const plain = /^(?![\t ])[\t\x20-\x7e]*(?<![\t ])$/.test(text) &&
-    !(text.startsWith(SENTINEL_START) && text.endsWith(SENTINEL_END));
-  return plain ? text : `${SENTINEL_START}${Buffer.from(text).toString("base64")}${SENTINEL_END}`;
-}
-
 /**
  * What is wrong with how a body is declared, or `undefined`: policy never depends on a media type,
  * so a body is MCP's JSON in UTF-8 or refused.

@@ -26,7 +26,7 @@ export interface ResultSource {
 
 /** Adds the edits of one result to the findings; or says why it cannot be judged. */
 export function filterResult(source: ResultSource): FilterRefusal | undefined {
-  const { document, result, options, findings } = source;
+  const { document, result, findings } = source;
   if (document.kind(result) !== "object") {
     return new FilterRefusal("result", document.start(result));
   }
@@ -44,11 +44,6 @@ export function filterResult(source: ResultSource): FilterRefusal | undefined {
   if (document.kind(inner) === "object") {
     const problem = filterResult({ ...source, result: inner, ownList: undefined });
     if (problem !== undefined) return problem;
-  }
-  if (options.instructions === "remove" && document.member(result, "instructions") !== NONE) {
-    findings.edits.push(
-      replaceValue(document, document.member(result, "instructions"), '""'),
-    );
   }
   markPrivate(source, findings.before - findings.after > removedBefore);
   return undefined;

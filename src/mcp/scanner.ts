@@ -203,14 +203,13 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
     let node = -1;
     if (shape !== undefined) {
       node = nodes.length;
-      // In the order of NODE: kind, start, end, name, parent, next, first, flags.
+      // In the order of NODE: kind, start, end, name, next, first, flags.
       nodes.push(
         0,
         at,
         -1,
         inObject ? nameStart : -1,
         inObject ? nameEnd : -1,
-        depth === 0 ? -1 : nodeOf[depth]!,
         -1,
         -1,
         inObject ? nameEscaped : 0,

@@ -302,7 +302,7 @@ test("What cannot be judged on its way back does not reach the client", async ()
       (type) => (response: ServerResponse) => {
         response.writeHead(200, { "content-type": type });
         response.end(
-          'data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n'.slice(/^a/.test(type) ? 6 : 0),
+          'data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n'.slice(type.startsWith("a") ? 6 : 0),
         );
       },
     ),

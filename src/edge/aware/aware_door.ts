@@ -124,7 +124,6 @@ export class AwareDoor {
       rawHeaders: request.rawHeaders,
       body: bytes,
       maxBytes: this.#options.maxBodyBytes(),
-      batches: "judge",
     });
     if (classified.outcome === "refused") {
       this.#options.log.info("Request refused", {
@@ -239,7 +238,6 @@ class Judgement {
         standing: () => true,
         completion: isOne ? message.completion : undefined,
         families: settings.serverRequests,
-        instructions: "keep",
         maxBytes: MAX_ANSWER_MESSAGE_BYTES,
       },
       budget,

@@ -19,7 +19,6 @@ test("every answer of a server gets its verdict", () => {
       standing: () => true,
       maxBytes: 100_000,
       families: ["sampling", "elicitation", "roots"],
-      instructions: "keep",
     });
     const shown = {
       outcome: found.outcome,

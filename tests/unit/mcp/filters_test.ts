@@ -18,7 +18,6 @@ const OPTIONS: FilterOptions = {
   standing: () => true,
   maxBytes: 100_000,
   families: ["sampling", "elicitation", "roots"],
-  instructions: "keep",
 };
 const LEGACY = { era: "legacy" } as const;
 
@@ -123,7 +122,7 @@ test("a tool keeps its interface only when the resource of it may be seen", () =
 test("completion values that lead to a hidden resource go, with the total", () => {
   const text =
     '{"jsonrpc":"2.0","id":1,"result":{"completion":{"total":9,"values":["no","ok","a/ok"],"hasMore":true}}}';
-  const ref = { kind: "resource", name: "x:{dir}/{name}", template: true } as const;
+  const ref = { kind: "resource", name: "x:{dir}/{name}" } as const;
   const known = { ref, argument: "name", values: new Map([["dir", "d"]]) };
 
   const some = filtered(text, { expect: "completion/complete", completion: known });
@@ -142,7 +141,7 @@ test("completion values that lead to a hidden resource go, with the total", () =
   const other = filtered(text, {
     expect: "completion/complete",
     completion: {
-      ref: { kind: "resource", name: "x:ok/{dir}", template: true },
+      ref: { kind: "resource", name: "x:ok/{dir}" },
       argument: "name",
       values: new Map([["dir", "d"]]),
     },
@@ -348,16 +347,12 @@ test("a batch of answers in the legacy era is filtered message by message", () =
   assert.equal(filtered(`[${dropped}]`, LEGACY).outcome, "dropped");
 });
 
-test("a task that a result begins is named, and instructions can be removed", () => {
+test("a task that a result begins is named", () => {
   const task = filtered('{"jsonrpc":"2.0","id":1,"result":{"resultType":"task","taskId":"t"}}', {});
   const legacyTask = filtered('{"jsonrpc":"2.0","id":1,"result":{"task":{"taskId":"u"}}}', LEGACY);
-  const silent = filtered('{"jsonrpc":"2.0","id":1,"result":{"instructions":"use rm"}}', {
-    instructions: "remove",
-  });
 
   assert.equal(task.outcome === "unchanged" && task.messages[0]?.taskId, "t");
   assert.equal(legacyTask.outcome === "unchanged" && legacyTask.messages[0]?.taskId, "u");
-  assert.match(textOf(silent), /"instructions":""/);
 });
 
 test("an error passes, also one about a request that could not be read", () => {
