@@ -137,10 +137,10 @@ function measureList() {
     expect: "tools/list",
     expectId: "n:1",
     allow: (kind, name) => decide(layers, principal, { kind, name }).allowed,
+    standing: () => true,
     maxBytes: 67_108_864,
     completion: undefined,
     families: [],
-    instructions: "keep",
   };
   const filtered = filterMessage(bytes, options);
   assert.equal(filtered.outcome, "rewritten");

@@ -29,8 +29,6 @@ export interface RequestFacts {
   readonly body: Uint8Array;
   /** Largest body, bytes. */
   readonly maxBytes: number;
-  /** Batches exist in 2025-03-26 only; `judge` lets them through there, element by element. */
-  readonly batches: "refuse" | "judge";
 }
 
 /** A request that was understood. */
@@ -49,7 +47,7 @@ export interface Classified {
   readonly document: JsonDocument | undefined;
 }
 
-/** A request that goes no further. `bodyOfRefusal` makes the answer. */
+/** A request that goes no further. `refusalAnswer` makes the answer. */
 export interface Refusal {
   readonly outcome: "refused";
   readonly httpStatus: 200 | 400 | 404 | 405 | 413 | 415;
@@ -111,7 +109,7 @@ function classifyPost(facts: RequestFacts, headers: McpHeaders): Classified | Re
     return refuse(scan.code, message);
   }
   const { document } = scan;
-  if (document.kind(document.root) === "array") return classifyBatch(facts, headers, document);
+  if (document.kind(document.root) === "array") return classifyBatch(headers, document);
 
   const message = readClientMessage(document, document.root);
   if (isMessageProblem(message)) {
@@ -164,12 +162,11 @@ function classifyBare(facts: RequestFacts, headers: McpHeaders): Classified | Re
 
 /** 2025-03-26, basic/transports: requests and notifications, or responses, but never both. */
 function classifyBatch(
-  facts: RequestFacts,
   headers: McpHeaders,
   document: JsonDocument,
 ): Classified | Refusal {
   const version = headers.version ?? ASSUMED_REVISION;
-  if (facts.batches === "refuse" || version !== "2025-03-26") {
+  if (version !== "2025-03-26") {
     return refuse("batch", "A body must be one message, not a batch");
   }
   if (headers.method !== undefined || headers.name !== undefined) {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { MAX_NAMED_CHARS, MAX_TARGETS } from "../limits.ts";
+import { MAX_NAMED_CHARS, MAX_NAMED_TOTAL_CHARS, MAX_TARGETS } from "../limits.ts";
 import type { JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
 import { methodRow } from "./methods.ts";
@@ -19,8 +19,6 @@ export type TargetKind = "tool" | "resource" | "prompt" | "method" | "task";
 export interface Target {
   readonly kind: TargetKind;
   readonly name: string;
-  /** A URI that has a variable in braces: it stands for many resources. */
-  readonly template?: true;
 }
 
 /** What a client asks to have completed. */
@@ -41,13 +39,6 @@ export interface ClientMessage {
   readonly targets: readonly Target[];
   /** Of a request; of a response, the request of the server that it answers. */
   readonly id: RpcId | undefined;
-  readonly progressToken: RpcId | undefined;
-  /** The request that `notifications/cancelled` is about. */
-  readonly cancels: RpcId | undefined;
-  /** Notifications that `subscriptions/listen` switches on. */
-  readonly switches: readonly string[];
-  /** Does a `tools/call` ask to become a task? */
-  readonly asksForTask: boolean;
   readonly completion: CompletionRequest | undefined;
   /** The value that `Mcp-Name` mirrors. */
   readonly mirroredName: string | undefined;
@@ -102,20 +93,12 @@ export function readClientMessage(
     const rest = { ...EMPTY, kind, method, row, id, node } as const;
     return { code: -32602, message: named, id: shownId, rest };
   }
-  const meta = document.member(params, "_meta");
-  const cancels = method === "notifications/cancelled"
-    ? document.member(params, "requestId")
-    : NONE;
   return {
     kind,
     method,
     row,
     targets: named.targets ?? [],
     id,
-    progressToken: readRpcId(document, document.member(meta, "progressToken")),
-    cancels: readRpcId(document, cancels),
-    switches: named.switches ?? [],
-    asksForTask: method === "tools/call" && document.member(params, "task") !== NONE,
     completion: named.completion,
     mirroredName: named.mirroredName,
     node,
@@ -134,10 +117,6 @@ const EMPTY: Omit<ClientMessage, "kind" | "node"> = {
   row: undefined,
   targets: [],
   id: undefined,
-  progressToken: undefined,
-  cancels: undefined,
-  switches: [],
-  asksForTask: false,
   completion: undefined,
   mirroredName: undefined,
 };
@@ -149,7 +128,7 @@ interface Source {
   readonly row: MethodRow | undefined;
 }
 type Named = Partial<
-  Pick<ClientMessage, "targets" | "switches" | "completion" | "mirroredName">
+  Pick<ClientMessage, "targets" | "completion" | "mirroredName">
 >;
 
 /** What the message names, or what is wrong with it. */
@@ -163,7 +142,6 @@ function readNamed({ document, params, method, row }: Source): Named | string {
       return {};
     case undefined:
     case "family":
-      return { targets: [{ kind: "method", name: method }] };
     case "method":
       return { targets: [{ kind: "method", name: method }] };
     case "tool":
@@ -196,7 +174,11 @@ function withinBounds(named: Named | string): Named | string {
     return `A message must not name more than ${MAX_TARGETS} things`;
   }
   const isLong = targets.some(({ name }) => name.length > MAX_NAMED_CHARS);
-  return isLong ? `A name must not be longer than ${MAX_NAMED_CHARS} characters` : named;
+  if (isLong) return `A name must not be longer than ${MAX_NAMED_CHARS} characters`;
+  const total = targets.reduce((sum, { name }) => sum + name.length, 0);
+  return total > MAX_NAMED_TOTAL_CHARS
+    ? `All names together must not be longer than ${MAX_NAMED_TOTAL_CHARS} characters`
+    : named;
 }
 
 function readCompletion(document: JsonDocument, params: number): Named | string {
@@ -227,7 +209,6 @@ function readSubscriptions(document: JsonDocument, params: number): Named | stri
   const notifications = document.member(params, "notifications");
   if (document.kind(notifications) !== "object") return '"params.notifications" must be an object';
   const targets: Target[] = [];
-  const switches: string[] = [];
   for (const child of document.children(notifications)) {
     const name = document.name(child);
     const kind = document.kind(child);
@@ -242,19 +223,16 @@ function readSubscriptions(document: JsonDocument, params: number): Named | stri
       if (kind !== "true" && kind !== "false") {
         return `"params.notifications.${name}" must be true or false`;
       }
-      if (kind === "true") switches.push(name);
     } else {
       // Another family of notifications, of an extension: like any unknown method.
       targets.push({ kind: "method", name: `subscriptions/listen:${name}` });
     }
   }
-  return { targets, switches };
+  return { targets };
 }
 
 function resource(uri: string): Target {
-  return uri.includes("{")
-    ? { kind: "resource", name: uri, template: true }
-    : { kind: "resource", name: uri };
+  return { kind: "resource", name: uri };
 }
 
 const SWITCHES = new Set(["toolsListChanged", "promptsListChanged", "resourcesListChanged"]);

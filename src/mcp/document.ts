@@ -29,11 +29,10 @@ export const NODE = {
   end: 2,
   nameStart: 3,
   nameEnd: 4,
-  parent: 5,
-  next: 6,
-  first: 7,
-  flags: 8,
-  stride: 9,
+  next: 5,
+  first: 6,
+  flags: 7,
+  stride: 8,
   nameEscaped: 1,
   valueEscaped: 2,
 } as const;
@@ -98,11 +97,6 @@ export class JsonDocument {
   /** The next member or element of the same container. */
   next(node: number): number {
     return this.#nodes[node + NODE.next]!;
-  }
-
-  /** The container. */
-  parent(node: number): number {
-    return this.#nodes[node + NODE.parent]!;
   }
 
   /** The members or elements of a container, in order. */

@@ -7,9 +7,10 @@
 
 import { Buffer } from "node:buffer";
 
+import { MAX_FOLDED_NAME_BYTES, MAX_PROTOCOL_MEMBERS } from "../limits.ts";
 import type { ByteRange, JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
-import { looksLikeOneOf } from "./member_names.ts";
+import { foldName } from "./member_names.ts";
 import type { Family } from "./methods.ts";
 
 /** Put `text` where the range is; an empty text removes it. */
@@ -107,7 +108,13 @@ export function stripCapabilities(
   ];
   const edits: Edit[] = [];
   // Folded, because a server that ignores case would read "Sampling" as well.
-  const keeps = (member: number): boolean => !looksLikeOneOf(families, document.name(member));
+  // What is too long or too much to be folded goes as well: no capability of the protocol is.
+  let folded = 0;
+  const keeps = (member: number): boolean => {
+    const name = document.name(member);
+    if (name.length > MAX_FOLDED_NAME_BYTES || ++folded > MAX_PROTOCOL_MEMBERS) return false;
+    return !(families as readonly string[]).includes(foldName(name));
+  };
   for (const place of places) {
     if (place !== NONE) edits.push(...removeChildren(document, place, keeps).edits);
     // 2025-11-25: which of the server's requests may become tasks.

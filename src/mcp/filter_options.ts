@@ -11,16 +11,19 @@ export interface FilterOptions {
   readonly expect: string | undefined;
   /** `RpcId.key` of that request: in the modern era a response with another id is refused. */
   readonly expectId: string | undefined;
-  /** May the caller see it, or be told of it? Called for every name. */
+  /**
+   * May the caller see it, or be told of it? Called for every name, and with `"method"` for every
+   * notification and request of the server.
+   */
   readonly allow: (kind: TargetKind, name: string) => boolean;
+  /** May the caller use the tunnel at all, now? If not, no notification or request of the server passes. */
+  readonly standing: () => boolean;
   /** Largest message, bytes. */
   readonly maxBytes: number;
   /** What the caller asked to complete; without it no completion value passes. */
   readonly completion?: CompletionRequest | undefined;
   /** Families of server requests that were left in the client's capabilities. */
   readonly families: readonly Family[];
-  /** `instructions` of a server may name what is hidden. */
-  readonly instructions: "keep" | "remove";
 }
 
 /** What one message's filtering adds up to. */

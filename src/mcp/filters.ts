@@ -63,10 +63,8 @@ export type Filtered =
 export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered {
   // No client may ask for a longer name, so none may be shown one.
   let judged = 0;
-  const allow: FilterOptions["allow"] = (kind, name) => {
-    if (++judged > MAX_JUDGED_NAMES) return false;
-    return name.length <= MAX_NAMED_CHARS && given.allow(kind, name);
-  };
+  const allow: FilterOptions["allow"] = (kind, name) =>
+    ++judged <= MAX_JUDGED_NAMES && name.length <= MAX_NAMED_CHARS && given.allow(kind, name);
   // Written out: a spread with a changing shape costs a new hidden class each time (V8, measured:
   // 320 bytes of old space a request).
   const options: FilterOptions = {
@@ -74,10 +72,10 @@ export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered
     expect: given.expect,
     expectId: given.expectId,
     allow,
+    standing: given.standing,
     maxBytes: given.maxBytes,
     completion: given.completion,
     families: given.families,
-    instructions: given.instructions,
   };
   const scan = scanJson(bytes, {
     shape: ANSWER_SHAPE,
@@ -112,6 +110,7 @@ export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered
     if (verdict instanceof FilterRefusal) return refused(verdict);
     if (!verdict) return { outcome: "dropped", messages };
   }
+  // What was not asked about is not passed over in silence: a list that is cut looks whole.
   if (judged > MAX_JUDGED_NAMES) return refused(new FilterRefusal("names", 0));
   const { edits, before, after } = findings;
   if (edits.length === 0) return { outcome: "unchanged", before, after, messages };
@@ -152,8 +151,8 @@ function judgeMessage(
   if (result === NONE) {
     // 2025-11-25 asks for a URL elicitation by an error.
     const code = document.text(document.member(error, "code"));
-    // As a number: -32042.0 is the same.
-    if (Number(code) === URL_ELICITATION_REQUIRED && !options.families.includes("elicitation")) {
+    // By its value: -32042.0 and -3.2042e4 are the same number to a client.
+    if (Number(code) === URL_ELICITATION_REQUIRED && !mayElicit(options)) {
       return new FilterRefusal("family", offset);
     }
     const failure = /^-?\d{1,9}$/.test(code) ? Number(code) : 0;
@@ -168,6 +167,10 @@ function judgeMessage(
   return { kind: "response", method: undefined, id, verdict: "pass", taskId, failure };
 }
 
+function mayElicit({ families, allow }: FilterOptions): boolean {
+  return families.includes("elicitation") && allow("method", "elicitation/create");
+}
+
 function ownList({ expect }: FilterOptions): ResultList | undefined {
   return expect === undefined ? undefined : methodRow(expect)?.result;
 }
@@ -176,18 +179,15 @@ function ownList({ expect }: FilterOptions): ResultList | undefined {
 function judgeServerRequest(
   method: string,
   id: RpcId,
-  { era, allow, families }: FilterOptions,
+  { era, allow, standing, families }: FilterOptions,
 ): ServerMessage | undefined {
   // 2026-07-28, streamable-http: a stream must not carry requests.
   if (era === "modern") return undefined;
   const row = methodRow(method);
-  // What only clients may send has no business here, whatever rules say of it.
-  const isTheirs = row === undefined || row.kind === "request" && row.from !== "client";
-  const passes = !isTheirs
-    ? false
-    : row === undefined
-    ? allow("method", method)
-    : (row.family === undefined || families.includes(row.family)) && allow("method", method);
+  const mayBe = row === undefined ||
+    (row.kind === "request" && row.from !== "client" &&
+      (row.family === undefined || families.includes(row.family)));
+  const passes = mayBe && standing() && allow("method", method);
   const verdict = passes ? "pass" : "drop";
   return { kind: "request", method, id, taskId: undefined, failure: undefined, verdict };
 }
@@ -203,16 +203,17 @@ interface Notice {
 function judgeNotification(notice: Notice): ServerMessage | FilterRefusal {
   const { document, node, method, options, findings } = notice;
   const params = document.member(node, "params");
-  const { allow } = options;
+  const { allow, standing } = options;
   const named = (kind: TargetKind, key: string): boolean => {
     const name = document.string(document.member(params, key));
     return name !== undefined && allow(kind, name);
   };
   const row = methodRow(method);
-  let passes: boolean;
-  if (row === undefined) passes = true; // its name decides, below
-  else if (row.kind !== "notification" || row.from === "client") passes = false;
-  else if (row.judgedBy === "resource") {
+  const mayBe = row === undefined || (row.kind === "notification" && row.from !== "client");
+  let passes = mayBe && standing() && allow("method", method);
+  if (!passes || row === undefined) {
+    // Nothing of it is looked at.
+  } else if (row.judgedBy === "resource") {
     // It may be below what was subscribed to, so the subscription does not decide.
     passes = named("resource", "uri");
   } else if (row.judgedBy === "task") {
@@ -227,14 +228,9 @@ function judgeNotification(notice: Notice): ServerMessage | FilterRefusal {
       });
       if (problem !== undefined) return problem;
     }
-  } else {
-    passes = true;
-    if (row.judgedBy === "subscriptions") {
-      filterAcknowledged(document, params, options, findings);
-    }
+  } else if (row.judgedBy === "subscriptions") {
+    filterAcknowledged(document, params, options, findings);
   }
-  // Asked for every one: who is denied everything hears nothing, also when it becomes so meanwhile.
-  passes &&= allow("method", method);
   return {
     kind: "notification",
     method,
@@ -275,4 +271,4 @@ function refused({ reason, offset }: FilterRefusal): Filtered {
   return { outcome: "refused", reason, offset };
 }
 
-const URL_ELICITATION_REQUIRED = -32_042;
+const URL_ELICITATION_REQUIRED = -32042;

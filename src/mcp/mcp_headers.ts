@@ -39,9 +39,11 @@ export function readMcpHeaders(rawHeaders: readonly string[]): McpHeaders | Head
     const isParam = name.startsWith("mcp-param-");
     if (!isParam && !READ.has(name)) {
       // What a parser that takes "_" for "-" (CGI, WSGI) would read as one of ours.
-      if (/^mcp_|^mcp[-_]\w*_/.test(name)) return mismatch(`The header "${name}" is not allowed`);
-      if (name.includes("_") && READ.has(name.replaceAll("_", "-"))) {
-        return { httpStatus: 400, mismatch: false, message: `The header "${name}" is not allowed` };
+      if (!name.includes("_")) continue;
+      const message = `The header "${name}" is not allowed`;
+      if (/^mcp_|^mcp[-_]\w*_/.test(name)) return mismatch(message);
+      if (READ.has(name.replaceAll("_", "-"))) {
+        return { httpStatus: 400, mismatch: false, message };
       }
       continue;
     }
@@ -105,13 +107,6 @@ export function decodeHeaderValue(value: string): string | undefined {
   // Node skips what is not base64; the way back shows whether it did.
   if (bytes.toString("base64") !== base64 || !isUtf8(bytes)) return undefined;
   return bytes.toString("utf8");
-}
-
-/** The header value for a text: plain where that is allowed, else with the sentinel. */
-export function encodeHeaderValue(text: string): string {
-  const plain = /^(?![\t ])[\t\x20-\x7e]*(?<![\t ])$/.test(text) &&
-    !(text.startsWith(SENTINEL_START) && text.endsWith(SENTINEL_END));
-  return plain ? text : `${SENTINEL_START}${Buffer.from(text).toString("base64")}${SENTINEL_END}`;
 }
 
 /**

@@ -9,8 +9,6 @@
  * @module
  */
 
-import { MAX_FOLDED_CHARS } from "../limits.ts";
-
 /** The names that one kind of object reserves. */
 export interface ReservedNames {
   readonly names: readonly string[];
@@ -32,9 +30,6 @@ export function reserve(
       if (exact.has(name)) return false;
       // Never a member of the protocol, and an object built with `=` or a merge takes it as a prototype.
       if (name === "__proto__") return true;
-      // Folding takes quadratic time in what combines (ICU: 5 s for 160 KB), so a long name is not
-      // looked at: no protocol has it, and nobody can say what it looks like.
-      if (name.length > MAX_FOLDED_CHARS && !VISIBLE_ASCII.test(name)) return true;
       const fold = foldName(name);
       if (folded.has(fold)) return true;
       return foldedPrefixes.some(([prefix, start]) =>
@@ -42,12 +37,6 @@ export function reserve(
       );
     },
   };
-}
-
-/** Is `name`, in whatever form, one of `names`? Also when it is too long to tell. */
-export function looksLikeOneOf(names: readonly string[], name: string): boolean {
-  if (name.length > MAX_FOLDED_CHARS) return !VISIBLE_ASCII.test(name);
-  return names.includes(foldName(name));
 }
 
 /**

@@ -10,7 +10,7 @@ import { NONE } from "./document.ts";
 import { appendMember, removeChildren, replaceValue } from "./edit.ts";
 import { FilterRefusal } from "./filter_options.ts";
 import type { FilterOptions, Findings } from "./filter_options.ts";
-import { FAMILIES, methodRow } from "./methods.ts";
+import { methodRow } from "./methods.ts";
 import type { ResultList } from "./methods.ts";
 
 /** One result to be filtered. */
@@ -26,7 +26,7 @@ export interface ResultSource {
 
 /** Adds the edits of one result to the findings; or says why it cannot be judged. */
 export function filterResult(source: ResultSource): FilterRefusal | undefined {
-  const { document, result, options, findings } = source;
+  const { document, result, findings } = source;
   if (document.kind(result) !== "object") {
     return new FilterRefusal("result", document.start(result));
   }
@@ -44,11 +44,6 @@ export function filterResult(source: ResultSource): FilterRefusal | undefined {
   if (document.kind(inner) === "object") {
     const problem = filterResult({ ...source, result: inner, ownList: undefined });
     if (problem !== undefined) return problem;
-  }
-  if (options.instructions === "remove" && document.member(result, "instructions") !== NONE) {
-    findings.edits.push(
-      replaceValue(document, document.member(result, "instructions"), '""'),
-    );
   }
   markPrivate(source, findings.before - findings.after > removedBefore);
   return undefined;
@@ -194,25 +189,24 @@ function filterCompletion({ document, result, options, findings }: ResultSource)
 
 /**
  * The URIs that a completed template may stand for: with the value as it is, and percent-encoded.
- * `undefined` when a variable is not known, or an expression is more than a plain one (RFC 6570).
+ * `undefined` when a variable is not known, or an expression is more than a plain one (RFC 6570),
+ * or the value is for none of them: nobody can say what it stands for then.
  */
 function completedUris(
   { ref, argument, values }: CompletionRequest,
   value: string,
 ): (string | undefined)[] {
-  // A value for another variable than those of the template would stand for anything.
-  const isUsed = argument !== undefined &&
-    [...ref.name.matchAll(/\{\+?([^{}]*)\}/g)].some(([, name]) => name === argument);
-  if (!isUsed) return [undefined];
   const expand = (encode: (text: string) => string): string | undefined => {
     let isKnown = true;
+    let isUsed = false;
     const uri = ref.name.replace(/\{([^{}]*)\}/g, (_, expression: string) => {
       const name = expression.startsWith("+") ? expression.slice(1) : expression;
       const text = name === argument ? value : values.get(name);
       if (text === undefined) isKnown = false;
+      if (name === argument) isUsed = true;
       return encode(text ?? "");
     });
-    return isKnown ? uri : undefined;
+    return isKnown && isUsed ? uri : undefined;
   };
   return [expand((text) => text), expand(encodeLoosely)];
 }
@@ -227,18 +221,17 @@ function judgeInputRequests(
   { document, result, options }: ResultSource,
 ): FilterRefusal | undefined {
   const requests = document.member(result, "inputRequests");
-  // Someone may read a list all the same.
-  if (requests !== NONE && document.kind(requests) !== "object") {
-    return new FilterRefusal("family", document.start(requests));
+  const kind = document.kind(requests);
+  if (kind !== undefined && kind !== "object" && kind !== "null") {
+    return new FilterRefusal("input_requests", document.start(requests));
   }
   for (const request of document.children(requests)) {
     const method = document.string(document.member(request, "method"));
     const row = method === undefined ? undefined : methodRow(method);
-    const isOffered = row?.family !== undefined && FAMILIES.includes(row.family) &&
-      options.families.includes(row.family);
-    // A method that is known is of a family, or no request of a server at all; others have rules.
-    const isAllowed = row === undefined ? method !== undefined : isOffered;
-    if (!isAllowed || method === undefined || !options.allow("method", method)) {
+    // A method of the protocol that is no server's request is none here either.
+    const mayBe = row === undefined ||
+      (row.family !== undefined && options.families.includes(row.family));
+    if (method === undefined || !mayBe || !options.allow("method", method)) {
       return new FilterRefusal("family", document.start(request));
     }
   }

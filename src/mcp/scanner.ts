@@ -12,7 +12,12 @@
 import { isUtf8 } from "node:buffer";
 import type { Buffer } from "node:buffer";
 
-import { MAX_COMPARED_NAMES, MAX_JSON_DEPTH, MAX_PROTOCOL_MEMBERS } from "../limits.ts";
+import {
+  MAX_COMPARED_NAMES,
+  MAX_FOLDED_NAME_BYTES,
+  MAX_JSON_DEPTH,
+  MAX_PROTOCOL_MEMBERS,
+} from "../limits.ts";
 import { asBuffer, firstInvalidUtf8 } from "./bytes.ts";
 import { JsonDocument, KIND, NODE } from "./document.ts";
 import { decodeName, hashOfEscaped, isName, nameKey, sameBytes } from "./json_name.ts";
@@ -172,6 +177,9 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
             if (set !== undefined && set.size > MAX_PROTOCOL_MEMBERS) {
               return refuse("members", nameStart - 1);
             }
+            if (nameEnd - nameStart > MAX_FOLDED_NAME_BYTES) {
+              return refuse("look_alike", nameStart - 1);
+            }
             const name = decodeName(bytes, nameStart, nameEnd, nameEscaped);
             if (parent.reserved.isLookAlike(name)) return refuse("look_alike", nameStart - 1);
           }
@@ -195,14 +203,13 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
     let node = -1;
     if (shape !== undefined) {
       node = nodes.length;
-      // In the order of NODE: kind, start, end, name, parent, next, first, flags.
+      // In the order of NODE: kind, start, end, name, next, first, flags.
       nodes.push(
         0,
         at,
         -1,
         inObject ? nameStart : -1,
         inObject ? nameEnd : -1,
-        depth === 0 ? -1 : nodeOf[depth]!,
         -1,
         -1,
         inObject ? nameEscaped : 0,

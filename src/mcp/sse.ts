@@ -8,8 +8,10 @@
  *
  * What is changed besides the callback's rewrites, because two parsers could read it differently:
  * a byte order mark goes; an event with a lone CR inside is written with LF; a lone CR at an event's
- * end becomes CRLF; what some take for a line end inside of a line is escaped in data, and goes with its
- * line elsewhere; unknown fields go; events of another type than `message` go, since no MCP client
+ * end becomes CRLF; a comment becomes an empty one, and inside of an event it goes; what some readers
+ * end a line with (Python's `splitlines`: U+0085, U+2028, U+2029 and controls) is escaped in data,
+ * where it can only stand in a string of JSON, and takes a field of another name with it;
+ * unknown fields go; events of another type than `message` go, since no MCP client
  * reads them as JSON-RPC. Of an event that goes, its `id` and `retry` stay. What follows the last
  * blank line when the stream ends is no event, and goes.
  *
@@ -62,7 +64,7 @@ export class EventStreamFilter {
   /**
    * Takes the next bytes.
    *
-   * @throws {TunnelError} `UPSTREAM_FAILED` for an event above the limit, and whatever `inspect`
+   * @throws {TunnelError} `UPSTREAM_FAILED` for an event above the limit of bytes or lines, and whatever `inspect`
    *   throws; the stream must then be cut, and nothing more passes.
    */
   push(chunk: Uint8Array): void {
@@ -103,7 +105,8 @@ export class EventStreamFilter {
 
   /** Cuts the bytes into units: a comment line, a blank line, or an event with its blank line. */
   #scan(bytes: Buffer, from: number): void {
-    const { maxEventBytes, emit } = this.#options;
+    const { maxEventBytes } = this.#options;
+    const passed = new Pieces(this.#options.emit);
     const hasCr = bytes.indexOf(CR, from) >= 0;
     /** Start of the units that pass and have not been emitted. */
     let runStart = from;
@@ -133,19 +136,20 @@ export class EventStreamFilter {
       if (this.#heldLength + at - unitStart > maxEventBytes) throw tooLarge(maxEventBytes);
       const isHeld = this.#heldLength > 0;
       const unit = isHeld ? this.#takeHeld(bytes, unitStart, at) : bytes.subarray(unitStart, at);
-      const output = !this.#inComment ? this.#judge(unit) : hasSeparator(unit) ? NO_COMMENT : unit;
+      const output = this.#inComment ? withoutText(unit) : this.#judge(unit);
       // A lone CR gets its LF here, and one that comes in the next chunk is left out.
       this.#skipLf = endsWithCr;
       if (output === unit && !isHeld && !endsWithCr) {
         unitStart = at;
         continue;
       }
-      if (unitStart > runStart && !isHeld) emit(bytes.subarray(runStart, unitStart));
-      if (output.length > 0) emit(output);
-      if (output === unit && endsWithCr) emit(LINE_FEED);
+      if (unitStart > runStart && !isHeld) passed.add(bytes.subarray(runStart, unitStart));
+      if (output.length > 0) passed.add(output);
+      if (output === unit && endsWithCr) passed.add(LINE_FEED);
       runStart = unitStart = at;
     }
-    if (unitStart > runStart) emit(bytes.subarray(runStart, unitStart));
+    if (unitStart > runStart) passed.add(bytes.subarray(runStart, unitStart));
+    passed.end();
     if (unitStart < bytes.length) this.#hold(bytes, unitStart);
   }
 
@@ -209,11 +213,11 @@ export class EventStreamFilter {
     if (event.type !== "" && event.type !== "message") return writeEvent(event, "drop");
     // Without data nothing is dispatched: legacy servers begin a stream with an id and no data.
     const verdict = event.data.length === 0 ? "pass" : this.#options.inspect(event.data);
-    if (verdict === "drop") return writeEvent(event, "drop");
-    const data = verdict === "pass" ? event.data : asBuffer(verdict);
-    // In JSON these stand in strings only, where they may be written as escapes.
-    if (hasSeparator(data)) return writeEvent(event, withoutSeparators(data));
-    return verdict === "pass" && event.isPlain ? unit : writeEvent(event, data);
+    if (verdict === "drop") return writeEvent(event, verdict);
+    const given = verdict === "pass" ? event.data : asBuffer(verdict);
+    const data = withoutLineEnds(given);
+    if (verdict === "pass" && event.isPlain && data === given) return unit;
+    return writeEvent(event, data);
   }
 }
 
@@ -232,27 +236,21 @@ interface Event {
 function readEvent(unit: Buffer): Event {
   const parts: Buffer[] = [];
   const lines: (Buffer | undefined)[] = [];
+  let lineCount = 0;
   let type = "";
   let id: string | undefined;
   let isPlain = true;
   let at = 0;
-  let left = MAX_EVENT_LINES;
   while (at < unit.length) {
-    if (left-- === 0) throw tooLarge(`${MAX_EVENT_LINES} lines`);
     let end = at;
     while (end < unit.length && unit[end] !== LF && unit[end] !== CR) end++;
     const isCrLf = unit[end] === CR && unit[end + 1] === LF;
     // The last one is completed by the caller.
     if (unit[end] === CR && !isCrLf && end + 1 < unit.length) isPlain = false;
     const next = end + (isCrLf ? 2 : 1);
+    if (++lineCount > MAX_EVENT_LINES) throw tooManyLines();
     if (end > at) {
       const line = unit.subarray(at, end);
-      const isData = line.length >= 4 && line.toString("latin1", 0, 4) === "data";
-      if (!isData && hasSeparator(line)) {
-        isPlain = false; // and it is left out
-        at = next;
-        continue;
-      }
       const colon = line.indexOf(COLON);
       const field = colon < 0 ? line.toString("latin1") : line.toString("latin1", 0, colon);
       const skip = colon < 0 ? line.length : colon + (line[colon + 1] === SPACE ? 2 : 1);
@@ -262,21 +260,18 @@ function readEvent(unit: Buffer): Event {
           parts.push(line.subarray(skip));
           break;
         case "event":
-          type = line.toString("utf8", skip);
-          lines.push(line);
-          break;
         case "id":
+        case "retry": {
+          const value = line.toString("utf8", skip);
+          if (field === "event") type = value;
           // Section 9.2.6: an id with NUL is ignored; not every parser does.
-          if (line.includes(0)) isPlain = false;
+          if (LINE_END.test(value)) isPlain = false;
           else {
-            id = line.toString("utf8", skip);
+            if (field === "id") id = value;
             lines.push(line);
           }
           break;
-        case "retry":
-        case "":
-          lines.push(line);
-          break;
+        }
         default:
           isPlain = false;
       }
@@ -305,19 +300,45 @@ function writeEvent(event: Event, data: "drop" | Uint8Array | undefined): Buffer
   return Buffer.concat([...output, LINE_FEED]);
 }
 
-/**
- * What some readers of event streams take for a line end as well (Python's `splitlines`, used by
- * httpx-sse up to 0.4.0): VT, FF, FS, GS, RS, NEL, LS and PS.
- */
-function hasSeparator(bytes: Buffer): boolean {
-  return SEPARATORS.some((separator) => bytes.includes(separator));
+/** A comment that says nothing; the same one when it does not. */
+function withoutText(comment: Buffer): Buffer {
+  return comment.length === COMMENT.length && comment[1] === LF ? comment : COMMENT;
 }
 
-function withoutSeparators(data: Buffer): Buffer {
-  const text = data.toString("utf8");
-  const escape = (character: string): string =>
-    `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return Buffer.from(text.replace(/[\v\f\x1c-\x1e\x85\u2028\u2029]/g, escape));
+/** JSON without the line ends of other readers; the same bytes when there are none. */
+function withoutLineEnds(data: Buffer): Buffer {
+  if (SEPARATORS.every((bytes) => !data.includes(bytes))) return data;
+  // Bytes to characters and back: whatever else is in it stays what it is.
+  const text = data.toString("latin1").replace(
+    SEPARATOR_BYTES,
+    (found) => `\\u${found === "\xc2\x85" ? "0085" : found.endsWith("\xa8") ? "2028" : "2029"}`,
+  );
+  return Buffer.from(text, "latin1");
+}
+
+/** Gives on what passes of one chunk: small pieces together, as each one may become a packet. */
+class Pieces {
+  readonly #emit: (bytes: Buffer) => void;
+  #small: Buffer[] = [];
+
+  constructor(emit: (bytes: Buffer) => void) {
+    this.#emit = emit;
+  }
+
+  add(piece: Buffer): void {
+    if (piece.length < SMALL_PIECE_BYTES) this.#small.push(piece);
+    else {
+      this.end();
+      this.#emit(piece);
+    }
+  }
+
+  end(): void {
+    const [first] = this.#small;
+    if (first === undefined) return;
+    this.#emit(this.#small.length === 1 ? first : Buffer.concat(this.#small));
+    this.#small = [];
+  }
 }
 
 function splitLines(data: Uint8Array): Buffer[] {
@@ -334,11 +355,17 @@ function splitLines(data: Uint8Array): Buffer[] {
   return lines;
 }
 
-function tooLarge(limit: number | string): TunnelError {
-  const most = typeof limit === "number" ? `${limit} bytes` : limit;
+function tooManyLines(): TunnelError {
   return new TunnelError(
     "UPSTREAM_FAILED",
-    `Cannot pass on an event of more than ${most}, or one after it`,
+    `Cannot pass on an event of more than ${MAX_EVENT_LINES} lines`,
+  );
+}
+
+function tooLarge(maxEventBytes: number): TunnelError {
+  return new TunnelError(
+    "UPSTREAM_FAILED",
+    `Cannot pass on an event of more than ${maxEventBytes} bytes, or one after it`,
   );
 }
 
@@ -347,12 +374,13 @@ const CR = 0x0d;
 const COLON = 0x3a;
 const SPACE = 0x20;
 const EMPTY = Buffer.alloc(0);
-const NO_COMMENT = Buffer.from(":\n");
-const SEPARATORS: readonly (number | Buffer)[] = [
-  ...[0x0b, 0x0c, 0x1c, 0x1d, 0x1e],
-  ...["\x85", "\u2028", "\u2029"].map((character) => Buffer.from(character)),
-];
 const LINE_FEED = Buffer.from("\n");
 const DATA_FIELD = Buffer.from("data: ");
+const COMMENT = Buffer.from(":\n");
+/** In UTF-8; control characters cannot stand in JSON. */
+const SEPARATORS = ["\u0085", "\u2028", "\u2029"].map((text) => Buffer.from(text));
+const SEPARATOR_BYTES = /\xc2\x85|\xe2\x80[\xa8\xa9]/g;
+const LINE_END = /[\0-\x08\x0a-\x1f\x7f\x85\u2028\u2029]/;
+const SMALL_PIECE_BYTES = 4_096;
 const MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const MIN_HELD_BYTES = 1_024;

@@ -1,7 +1,7 @@
 /** What is valid in a set of rules and probably not meant. @module */
 
 import { ORDINARY_METHODS } from "./methods.ts";
-import { compileMatcher, foldName, isExact, Text } from "./pattern.ts";
+import { compileMatcher, foldName, isExact, normalOfExact, Text } from "./pattern.ts";
 import { kindOfList, RULE_LISTS, type RuleListName, type RuleTexts } from "./rule.ts";
 import { TARGET_KINDS, type TargetKind } from "./target.ts";
 import type { PolicyEntry } from "./user_layer.ts";
@@ -120,9 +120,10 @@ function covers(deny: string, allow: string, kind: TargetKind): boolean {
   const language = kind === "resource" ? "uri" : "name";
   if (isExact(allow)) {
     const options = { language, reading: "deny" } as const;
+    const folded = foldName(language === "uri" ? normalOfExact(allow) : allow);
+    const form = language === "uri" ? "normal folded" : "folded";
     return compileMatcher(deny, { ...options, form: "written" })(new Text(allow)) ||
-      (language === "name" &&
-        compileMatcher(deny, { ...options, form: "folded" })(new Text(foldName(allow))));
+      compileMatcher(deny, { ...options, form })(new Text(folded));
   }
   const start = /^([^*?[\]{}]*[^*?[\]{}/]|)(?:\*|\/\*\*?)$/.exec(deny)?.[1];
   return start !== undefined && allow.startsWith(start) &&

@@ -1,10 +1,11 @@
 /** Methods that are not judged by their own name alone. @module */
 
 /**
- * Methods of clients whose parameters, answers or principal decide: `tools/call` by the tool it
- * names, `tools/list` by what is left of its answer, `tasks/get` by who owns the task. For them no
+ * Methods whose parameters, answers or principal decide: `tools/call` by the tool it
+ * names, `tools/list` by what is left of its answer, `tasks/get` by who owns the task. Those of
+ * servers are judged by what they name, and by `server_requests`. For them no
  * `allow_methods` is asked; `deny_methods` still forbids them. Every other method is denied unless
- * `allow_methods` names it. The same for what servers send: `server_requests` and what it names decide.
+ * `allow_methods` names it.
  */
 export const ORDINARY_METHODS: ReadonlySet<string> = new Set([
   "initialize",
@@ -30,6 +31,10 @@ export const ORDINARY_METHODS: ReadonlySet<string> = new Set([
   "notifications/cancelled",
   "notifications/progress",
   "notifications/tasks/status",
+  // Of servers.
+  "sampling/createMessage",
+  "roots/list",
+  "elicitation/create",
   "notifications/message",
   "notifications/resources/updated",
   "notifications/tools/list_changed",
@@ -38,7 +43,4 @@ export const ORDINARY_METHODS: ReadonlySet<string> = new Set([
   "notifications/subscriptions/acknowledged",
   "notifications/tasks",
   "notifications/elicitation/complete",
-  "sampling/createMessage",
-  "roots/list",
-  "elicitation/create",
 ]);

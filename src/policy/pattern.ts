@@ -38,8 +38,8 @@ export type Reading = "allow" | "deny";
 export interface MatcherOptions {
   readonly language: PatternLanguage;
   readonly reading: Reading;
-  /** `normal`: of URIs, decoded as targets are; `folded`: of names, see {@link foldName}. */
-  readonly form: "written" | "normal" | "folded";
+  /** `normal`: of URIs, decoded as targets are; `folded`: for deny rules, see {@link foldName}. */
+  readonly form: "written" | "normal" | "folded" | "normal folded";
 }
 
 /** Does the pattern match? */
@@ -295,21 +295,30 @@ function segmentsOf(pattern: string, { language, form }: MatcherOptions): Segmen
   for (const [token] of pattern.matchAll(/\[[^[\]]*\]|\*+|\?|\/|[^[*?/]+/g)) {
     if (token === "/" && !isFlat) builder.cut();
     else if (token.startsWith("[")) {
-      builder.add(new CharacterClass(token.slice(1, -1), form === "folded"));
+      builder.add(new CharacterClass(token.slice(1, -1), isFolded(form)));
     } else if (token === "?") builder.add(undefined);
     else if (token === "**" && !isFlat) builder.across();
     else if (token.startsWith("*")) builder.star();
     else addLiteral(builder, token, form);
   }
   const segments = builder.end();
-  return form === "normal" ? withoutEmpty(segments) : segments;
+  return isNormal(form) ? withoutEmpty(segments) : segments;
+}
+
+function isNormal(form: MatcherOptions["form"]): boolean {
+  return form === "normal" || form === "normal folded";
+}
+
+function isFolded(form: MatcherOptions["form"]): boolean {
+  return form === "folded" || form === "normal folded";
 }
 
 function addLiteral(builder: SegmentBuilder, run: string, form: MatcherOptions["form"]): void {
-  const text = form === "normal" ? decodeOnce(run) ?? run : form === "folded" ? foldName(run) : run;
-  const isCut = form === "normal" && text !== run;
+  const decoded = isNormal(form) ? decodeOnce(run) ?? run : run;
+  const text = isFolded(form) ? foldName(decoded) : decoded;
   for (const character of text) {
-    if (isCut && character === "/") builder.cut();
+    // A run as written has no slash; this one was encoded, or looks like one.
+    if (isNormal(form) && character === "/") builder.cut();
     else builder.add(character.codePointAt(0)!);
   }
 }

@@ -104,9 +104,11 @@ class DenyList implements RuleList {
   }
 
   #addExact(ref: RuleRef, language: "name" | "uri"): void {
+    const normal = language === "name" ? ref.pattern : normalOfExact(ref.pattern);
+    const folded = foldName(normal);
     const forms = language === "name"
-      ? [foldName(ref.pattern)]
-      : [ref.pattern, normalOfExact(ref.pattern), normalOfExact(ref.pattern).replace(/\/$/, "")];
+      ? [folded]
+      : [ref.pattern, ...[normal, folded].flatMap((form) => [form, form.replace(/\/$/, "")])];
     for (const form of forms) if (!this.#exact.has(form)) this.#exact.set(form, ref);
   }
 

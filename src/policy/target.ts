@@ -2,7 +2,7 @@
 
 import { MAX_TARGET_CHARS } from "../limits.ts";
 import { foldName, Text } from "./pattern.ts";
-import { hasManyMarks, normalizeUri } from "./uri.ts";
+import { hasMarkRun, normalizeUri } from "./uri.ts";
 
 /** The kinds of targets; each has its own lists of rules. */
 export const TARGET_KINDS = ["tool", "resource", "prompt", "method"] as const;
@@ -24,7 +24,7 @@ export interface PreparedTarget {
   /** What an allow rule must match: all of them. */
   readonly written: Text;
   readonly normal: Text | undefined;
-  /** What a deny rule may match: any of them. Of names the second form is the folded one. */
+  /** What a deny rule may match: any of them, those that were folded with them. */
   readonly forms: readonly Text[];
 }
 
@@ -46,14 +46,25 @@ export function prepareTarget(
     const normal = uri.normal === name ? written : new Text(uri.normal);
     const forms = normal === written ? [written] : [written, normal];
     for (const form of uri.kin) forms.push(new Text(form));
+    addFolded(forms);
     return { kind, name, written, normal, forms };
   }
   if (name === "") return { problem: "empty" };
   if (name.length > MAX_TARGET_CHARS) return { problem: "too_long" };
   if (/\p{Cc}/u.test(name)) return { problem: "control_character" };
   if (/\p{Cs}/u.test(name)) return { problem: "lone_surrogate" };
-  if (hasManyMarks(name)) return { problem: "combining_marks" };
+  if (hasMarkRun(name)) return { problem: "too_many_marks" };
   const folded = foldName(name);
   const forms = folded === name ? [written] : [written, new Text(folded)];
   return { kind, name, written, normal: undefined, forms };
+}
+
+/** In another case, or with characters that are not seen, many servers find the same file. */
+function addFolded(forms: Text[]): void {
+  for (const { text } of forms.slice()) {
+    const folded = foldName(text);
+    if (folded !== text && !forms.some((form) => form.text === folded)) {
+      forms.push(new Text(folded));
+    }
+  }
 }

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { MAX_TARGET_CHARS } from "../limits.ts";
+import { MAX_MARKS_IN_A_ROW, MAX_TARGET_CHARS } from "../limits.ts";
 
 /** Why a URI is denied whatever the rules say. */
 export type UriProblem =
@@ -14,7 +14,7 @@ export type UriProblem =
   | "too_long"
   | "control_character"
   | "lone_surrogate"
-  | "combining_marks"
+  | "too_many_marks"
   | "outer_whitespace"
   | "backslash"
   | "invalid_percent_encoding"
@@ -42,15 +42,11 @@ export function normalizeUri(raw: string): NormalUri | { readonly problem: UriPr
   if (problem !== undefined) return { problem };
   const [, scheme = "", slashes, authority = "", path = "", query = "", fragment = ""] = PARTS
     .exec(raw.replace(WEB, "$1//"))!;
-  if (raw.includes("%")) {
-    // Encoded, they are as many.
-    const plain = decodedText(raw);
-    if (plain !== undefined && hasManyMarks(plain)) return { problem: "combining_marks" };
-  }
   const decoded = [authority, path, query, fragment].map(decodeOnce);
   for (const part of decoded) {
     if (part === undefined) return { problem: "invalid_percent_encoding" };
     if (CONTROL.test(part)) return { problem: "control_character" };
+    if (hasMarkRun(part)) return { problem: "too_many_marks" };
     if (part.includes("\\")) return { problem: "backslash" };
     if (ENCODED.test(part)) return { problem: "unstable_percent_encoding" };
   }
@@ -83,28 +79,13 @@ export function normalizeUri(raw: string): NormalUri | { readonly problem: UriPr
 /** Decodes percent-encoding once; `undefined` when it is malformed or not UTF-8. */
 export function decodeOnce(text: string): string | undefined {
   if (!text.includes("%")) return composed(text);
-  const decoded = decodedText(text);
-  return decoded === undefined ? undefined : composed(decoded);
-}
-
-function decodedText(text: string): string | undefined {
   try {
-    return decodeURIComponent(text);
+    return composed(decodeURIComponent(text));
   } catch {
     // `URIError` is the answer "malformed", not a failure.
     return undefined;
   }
 }
-
-/**
- * Has a text more than 30 combining marks in a row? No language does (UAX 15, section 13,
- * Stream-Safe Text Format), and to bring them in order takes time that grows with their square.
- */
-export function hasManyMarks(text: string): boolean {
-  return !/^[\x00-\x7f]*$/.test(text) && MANY_MARKS.test(text);
-}
-
-const MANY_MARKS = /\p{M}{31}/u;
 
 /** Why no URI in normal form can match a pattern, with what to write instead. */
 export function uriPatternProblem(text: string): string | undefined {
@@ -159,7 +140,6 @@ function rawProblem(raw: string): UriProblem | undefined {
   if (raw.length > MAX_TARGET_CHARS) return "too_long";
   if (CONTROL.test(raw)) return "control_character";
   if (/\p{Cs}/u.test(raw)) return "lone_surrogate";
-  if (hasManyMarks(raw)) return "combining_marks";
   // Common parsers trim it, so that another URI would be read.
   if (raw !== raw.trim()) return "outer_whitespace";
   if (raw.includes("\\")) return "backslash";
@@ -197,6 +177,20 @@ function withoutDots(path: string, rooted: boolean): string {
   return `${start}${kept.join("/")}${isFolder && kept.length > 0 ? "/" : ""}`;
 }
 
+/** As it is when it has a run of marks, which is refused; normalizing takes quadratic time for one. */
 function composed(text: string): string {
-  return /^[\x00-\x7f]*$/.test(text) ? text : text.normalize("NFC");
+  return ASCII.test(text) || hasMarkRun(text) ? text : text.normalize("NFC");
 }
+
+/**
+ * Has it more combining marks in a row than any language writes? Characters that are not seen do not
+ * end a run, because folding removes them.
+ */
+export function hasMarkRun(text: string): boolean {
+  return !ASCII.test(text) && MARK_RUN.test(text.replace(IGNORABLE, ""));
+}
+
+const ASCII = /^[\x00-\x7f]*$/;
+const IGNORABLE = /\p{Default_Ignorable_Code_Point}+/gu;
+/** U+FF9E and U+FF9F are letters that NFKC makes marks of. */
+const MARK_RUN = new RegExp(`[\\p{M}\\uff9e\\uff9f]{${MAX_MARKS_IN_A_ROW + 1}}`, "u");

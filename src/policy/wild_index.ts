@@ -15,7 +15,7 @@ export interface Ordered {
 /** The matchers of one pattern. */
 export interface Matchers {
   readonly written: Matcher;
-  /** Names: folded, for deny rules. URIs: in normal form. `undefined` when that is the same. */
+  /** URIs: in normal form. For deny rules: folded, or either. `undefined` when that is the same. */
   readonly second: Matcher | undefined;
 }
 
@@ -82,12 +82,16 @@ interface Wild<T> {
 
 function matchersOf(pattern: string, language: "name" | "uri", reading: Reading): Matchers {
   const written = compileMatcher(pattern, { language, reading, form: "written" });
-  const isSame = language === "uri"
-    ? isNormal(pattern)
-    : reading === "allow" || foldName(pattern) === pattern;
-  if (isSame) return { written, second: undefined };
-  const form = language === "uri" ? "normal" : "folded";
-  return { written, second: compileMatcher(pattern, { language, reading, form }) };
+  const isUri = language === "uri";
+  const forms: ("normal" | "folded" | "normal folded")[] = [];
+  if (isUri && !isNormal(pattern)) forms.push("normal");
+  // What is encoded may have capitals in it.
+  if (reading === "deny" && (forms.length > 0 || foldName(pattern) !== pattern)) {
+    forms.push(isUri ? "normal folded" : "folded");
+  }
+  const [first, other] = forms.map((form) => compileMatcher(pattern, { language, reading, form }));
+  if (first === undefined || other === undefined) return { written, second: first };
+  return { written, second: (text) => first(text) || other(text) };
 }
 
 /** ASCII, nothing encoded, and no empty segment behind the authority. */

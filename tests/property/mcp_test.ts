@@ -6,7 +6,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 
 import { filterMessage } from "../../src/mcp/filters.ts";
-import { decodeHeaderValue, encodeHeaderValue } from "../../src/mcp/mcp_headers.ts";
+import { decodeHeaderValue } from "../../src/mcp/mcp_headers.ts";
 import { scanJson } from "../../src/mcp/scanner.ts";
 import type { JsonDocument } from "../../src/mcp/document.ts";
 import type { ScanOptions } from "../../src/mcp/scanner.ts";
@@ -127,9 +127,9 @@ test("a filtered list is the list of what is allowed, and what is kept has its o
       expect: "tools/list",
       expectId: undefined,
       allow: (_, name) => names.includes(name),
+      standing: () => true,
       maxBytes: 1_000_000,
       families: [],
-      instructions: "keep",
     });
 
     const kept = entries.filter(({ name }) => names.includes(name));
@@ -177,11 +177,10 @@ test("how an event stream is cut never changes what passes", () => {
   }));
 });
 
-test("a header value is the same after encoding and decoding", () => {
+test("a header value in base64 is the text that was encoded", () => {
   check(fc.property(text.filter(isWellFormed), (value) => {
-    const encoded = encodeHeaderValue(value);
+    const encoded = `=?base64?${Buffer.from(value).toString("base64")}?=`;
     assert.equal(decodeHeaderValue(encoded), value);
-    assert.match(encoded, /^[\t\x20-\x7e]*$/);
   }));
 });
 

@@ -79,6 +79,8 @@ export class AnswerFilter {
     if (!head.hasBody) return "pass";
     if (head.isEncoded) return this.#refuse("encoded");
     // Without a type it must be empty, or JSON all the same.
+    const isRead = JSON_TYPE.test(head.contentType) || EVENT_TYPE.test(head.contentType);
+    if (isRead && !isUtf8(head.contentType)) return this.#refuse("charset");
     if (head.contentType === "" || JSON_TYPE.test(head.contentType)) {
       const { budget, owner } = this.#options;
       this.#held = new HeldBody(budget, owner, MAX_ANSWER_MESSAGE_BYTES);
@@ -202,6 +204,13 @@ class CutStream extends Error {
   override readonly name = "CutStream";
 }
 
+/** Is no charset named but UTF-8? In another one a client reads other text than was judged. */
+function isUtf8(contentType: string): boolean {
+  const [, ...others] = contentType.split(/charset/i);
+  return others.length === 0 || (others.length === 1 && UTF8_CHARSET.test(contentType));
+}
+
+const UTF8_CHARSET = /;[ \t]*charset=(?:utf-?8|"utf-?8")[ \t]*(?:;|$)/i;
 const JSON_TYPE = /^application\/json[ \t]*(?:;|$)/i;
 const EVENT_TYPE = /^text\/event-stream[ \t]*(?:;|$)/i;
 const TEXT_TYPE = /^text\/(?:plain|html)[ \t]*(?:;|$)/i;

@@ -126,7 +126,6 @@ export class AwareDoor {
       rawHeaders: request.rawHeaders,
       body: bytes,
       maxBytes: this.#options.maxBodyBytes(),
-      batches: "judge",
     });
     if (classified.outcome === "refused") {
       this.#options.log.info("Request refused", {
@@ -287,9 +286,9 @@ class Judgement {
         expect: isOne ? message.method : undefined,
         expectId: isOne ? message.id?.key : undefined,
         allow: (what, name) => this.#allows({ kind: what, name }),
+        standing: () => this.#allows(this.#entry()),
         completion: isOne ? message.completion : undefined,
         families: settings.serverRequests,
-        instructions: "keep",
         maxBytes: MAX_ANSWER_MESSAGE_BYTES,
       },
       budget,

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
-import { ORDINARY_METHODS } from "../../../src/policy/methods.ts";
 import { filterMessage } from "../../../src/mcp/filters.ts";
+import { ORDINARY_METHODS } from "../../../src/policy/methods.ts";
 import { answerCases, isAllowed } from "../../support/mcp_smuggling.ts";
 
 test("every answer of a server gets its verdict", () => {
@@ -16,9 +16,9 @@ test("every answer of a server gets its verdict", () => {
       expectId: "n:1",
       allow: (kind, target) =>
         kind === "method" && ORDINARY_METHODS.has(target) || isAllowed({ kind, name: target }),
+      standing: () => true,
       maxBytes: 100_000,
       families: ["sampling", "elicitation", "roots"],
-      instructions: "keep",
     });
     const shown = {
       outcome: found.outcome,

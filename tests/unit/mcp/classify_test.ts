@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
-import { MAX_NAMED_CHARS, MAX_TARGETS } from "../../../src/limits.ts";
+import {
+  MAX_FOLDED_NAME_BYTES,
+  MAX_NAMED_CHARS,
+  MAX_NAMED_TOTAL_CHARS,
+  MAX_TARGETS,
+} from "../../../src/limits.ts";
 import { classifyRequest } from "../../../src/mcp/classify.ts";
 import type { Classified, Refusal, RequestFacts } from "../../../src/mcp/classify.ts";
 
@@ -28,8 +33,6 @@ test("a legacy call is classified with its target, id, token and session", () =>
   assert.deepEqual(found.strip, []);
   assert.deepEqual(message?.targets, [{ kind: "tool", name: "search" }]);
   assert.deepEqual(message?.id, { raw: '"7"', key: "s:7" });
-  assert.deepEqual(message?.progressToken, { raw: "3", key: "n:3" });
-  assert.equal(message?.asksForTask, true);
 });
 
 test("a request without a version header is of the revision that the specification assumes", () => {
@@ -51,7 +54,7 @@ test("a modern call is classified, and its session header is to be stripped", ()
   assert.deepEqual(found.strip, ["mcp-session-id"]);
 });
 
-test("every resource, task and switch of a subscription is a target or a switch", () => {
+test("every resource, task and unknown family of a subscription is a target", () => {
   const found = accepted(modern("subscriptions/listen", {
     notifications: {
       toolsListChanged: true,
@@ -63,10 +66,9 @@ test("every resource, task and switch of a subscription is a target or a switch"
   }));
 
   const [message] = found.messages;
-  assert.deepEqual(message?.switches, ["toolsListChanged"]);
   assert.deepEqual(message?.targets, [
     { kind: "resource", name: "a:1" },
-    { kind: "resource", name: "a:{x}", template: true },
+    { kind: "resource", name: "a:{x}" },
     { kind: "task", name: "t" },
     { kind: "method", name: "subscriptions/listen:futureChanged" },
   ]);
@@ -86,10 +88,26 @@ test("a completion keeps what its values will be judged with", () => {
   const completion = found.messages[0]?.completion;
   assert.equal(completion?.argument, "name");
   assert.deepEqual([...completion?.values ?? []], [["dir", "repo"]]);
-  assert.equal(completion?.ref.template, true);
+  assert.equal(completion?.ref.name, "file:///{dir}/{name}");
 });
 
-test("a response and a cancellation say which request they are about", () => {
+test("a completion whose argument or context is written twice in other letters is refused", () => {
+  const ref = { type: "ref/prompt", name: "p" };
+  const complete = (more: object) =>
+    legacy({ id: 1, method: "completion/complete", params: { ref, ...more } });
+
+  assert.equal(
+    refusal(complete({ argument: { name: "x", Name: "path", value: "" } })).reason,
+    "look_alike",
+  );
+  assert.equal(
+    refusal(complete({ context: { arguments: {}, Arguments: { dir: "a" } } })).reason,
+    "look_alike",
+  );
+  assert.equal(accepted(complete({ context: { arguments: { Name: "a" } } })).kind, "request");
+});
+
+test("a response says which request it answers, and a cancellation is a notification", () => {
   const response = accepted(legacy({ id: "r", result: {} }));
   const cancelled = accepted(
     legacy({ method: "notifications/cancelled", params: { requestId: 12 } }),
@@ -98,13 +116,12 @@ test("a response and a cancellation say which request they are about", () => {
   assert.equal(response.kind, "response");
   assert.equal(response.messages[0]?.id?.key, "s:r");
   assert.equal(cancelled.kind, "notification");
-  assert.equal(cancelled.messages[0]?.cancels?.key, "n:12");
 });
 
 test("a batch is a list of messages, each with its place in the body", () => {
   const body = '[{"jsonrpc":"2.0","id":1,"method":"ping"},' +
     '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x"}}]';
-  const facts = { ...post(JSON_TYPE, body), batches: "judge" } as const;
+  const facts = post(JSON_TYPE, body);
 
   const found = accepted(facts);
 
@@ -114,7 +131,10 @@ test("a batch is a list of messages, each with its place in the body", () => {
     name: "x",
   }]]);
   assert.equal(found.document?.text(found.messages[0]?.node ?? -1), body.slice(1, 41));
-  assert.equal(refusal({ ...facts, batches: "refuse" }).reason, "batch");
+  assert.equal(
+    refusal(post([...JSON_TYPE, "MCP-Protocol-Version", "2025-06-18"], body)).reason,
+    "batch",
+  );
 });
 
 test("a refusal has the request's id as its text, and an unsupported version the list of those known", () => {
@@ -169,6 +189,25 @@ test("a message names no more and no longer things than the limits say", () => {
   assert.equal(refusal(call(MAX_NAMED_CHARS + 1)).reason, "params");
 });
 
+test("a message whose names are too long together is refused, and so is a long member of params", () => {
+  const uri = `a:${"b".repeat(998)}`;
+  const listen = (count: number) =>
+    modern("subscriptions/listen", {
+      notifications: { resourceSubscriptions: Array.from({ length: count }, () => uri) },
+    });
+  const fits = Math.floor(MAX_NAMED_TOTAL_CHARS / uri.length);
+  const beside = (name: string) =>
+    legacy({ id: 1, method: "tools/call", params: { name: "x", [name]: 1 } });
+
+  assert.equal(accepted(listen(fits)).messages[0]?.targets.length, fits);
+  assert.equal(refusal(listen(fits + 1)).reason, "params");
+  assert.equal(accepted(beside("y".repeat(MAX_FOLDED_NAME_BYTES))).kind, "request");
+  assert.equal(refusal(beside("y".repeat(MAX_FOLDED_NAME_BYTES + 1))).reason, "look_alike");
+  // Normalizing this one takes seconds.
+  const marks = `a${"\u0315".repeat(40_000)}${"\u0300".repeat(40_000)}`;
+  assert.equal(refusal(beside(marks)).reason, "look_alike");
+});
+
 test("GET and DELETE say which session and event they are about", () => {
   const get = accepted({
     ...post(["Mcp-Session-Id", "s", "Last-Event-ID", "e 1"], ""),
@@ -201,7 +240,6 @@ function post(rawHeaders: readonly string[], body: string): RequestFacts {
     rawHeaders,
     body: Buffer.from(body),
     maxBytes: 1_000_000,
-    batches: "refuse",
   };
 }
 
@@ -220,14 +258,3 @@ function modern(
   const body = { jsonrpc: "2.0", id: 1, method, params: { ...params, _meta: META } };
   return post([...JSON_TYPE, ...own, ...named, ...headers], JSON.stringify(body));
 }
-
-test("names that would take minutes to fold are refused at once, and headers with underscores", () => {
-  const marks = "\u0315".repeat(40_000) + "\u0300".repeat(40_000);
-  const long = refusal(legacy({ id: 1, method: "ping", params: { [`a${marks}`]: 1 } }));
-  const plain = accepted(legacy({ id: 1, method: "ping", params: { ["x".repeat(300)]: 1 } }));
-  const underscored = refusal(legacy({ id: 1, method: "ping" }, ["Last_Event_ID", "1"]));
-
-  assert.equal(long.reason, "look_alike");
-  assert.equal(plain.kind, "request");
-  assert.equal(underscored.reason, "header");
-});

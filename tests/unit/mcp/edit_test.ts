@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
+import { MAX_PROTOCOL_MEMBERS } from "../../../src/limits.ts";
 import type { JsonDocument } from "../../../src/mcp/document.ts";
 import {
   appendMember,
@@ -82,6 +83,20 @@ test("capabilities are removed from initialize and from _meta, and nothing else 
   );
   assert.equal(stripCapabilities(modern, ["roots"]), undefined);
   assert.equal(stripCapabilities(modern, []), undefined);
+});
+
+test("capabilities that are too long or too many to be looked at are removed with the others", () => {
+  const marks = `a${"\u0315\u0300".repeat(300)}`;
+  const many = Array.from({ length: MAX_PROTOCOL_MEMBERS + 10 }, (_, index) => `"c${index}":{}`);
+  const long = read(`{"params":{"capabilities":{"ok":{},"${marks}":{}}}}`, REQUEST_SHAPE);
+  const full = read(`{"params":{"capabilities":{${many.join(",")}}}}`, REQUEST_SHAPE);
+
+  assert.equal(
+    stripCapabilities(long, ["roots"])?.toString(),
+    '{"params":{"capabilities":{"ok":{}}}}',
+  );
+  const kept = JSON.parse(stripCapabilities(full, ["roots"])?.toString() ?? "");
+  assert.equal(Object.keys(kept.params.capabilities).length, MAX_PROTOCOL_MEMBERS);
 });
 
 function read(text: string, shape: Shape): JsonDocument {

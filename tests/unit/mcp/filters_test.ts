@@ -14,10 +14,10 @@ const OPTIONS: FilterOptions = {
   era: "modern",
   expect: undefined,
   expectId: undefined,
-  allow: (kind, name) => kind === "method" && ORDINARY_METHODS.has(name) || name.includes("ok"),
+  allow: (kind, name) => name.includes("ok") || (kind === "method" && ORDINARY_METHODS.has(name)),
+  standing: () => true,
   maxBytes: 100_000,
   families: ["sampling", "elicitation", "roots"],
-  instructions: "keep",
 };
 const LEGACY = { era: "legacy" } as const;
 
@@ -122,7 +122,7 @@ test("a tool keeps its interface only when the resource of it may be seen", () =
 test("completion values that lead to a hidden resource go, with the total", () => {
   const text =
     '{"jsonrpc":"2.0","id":1,"result":{"completion":{"total":9,"values":["no","ok","a/ok"],"hasMore":true}}}';
-  const ref = { kind: "resource", name: "x:{dir}/{name}", template: true } as const;
+  const ref = { kind: "resource", name: "x:{dir}/{name}" } as const;
   const known = { ref, argument: "name", values: new Map([["dir", "d"]]) };
 
   const some = filtered(text, { expect: "completion/complete", completion: known });
@@ -137,6 +137,16 @@ test("completion values that lead to a hidden resource go, with the total", () =
 
   assert.match(textOf(some), /\{"values":\["ok","a\/ok"\],"hasMore":true\}/);
   assert.match(textOf(unknown), /"values":\[\]/);
+  // The value is for a variable that the template does not have.
+  const other = filtered(text, {
+    expect: "completion/complete",
+    completion: {
+      ref: { kind: "resource", name: "x:ok/{dir}" },
+      argument: "name",
+      values: new Map([["dir", "d"]]),
+    },
+  });
+  assert.match(textOf(other), /"values":\[\]/);
   assert.match(textOf(filtered(text, {})), /"values":\[\]/);
   assert.equal(prompt.outcome, "unchanged");
 });
@@ -219,6 +229,46 @@ test("input that a modern server asks for must be of a family that was offered",
   assert.equal(filtered(text("roots/list"), {}).outcome, "unchanged");
   assert.equal(filtered(text("roots/list"), { families: ["sampling"] }).outcome, "refused");
   assert.equal(filtered(text("evil"), {}).outcome, "refused");
+  const requests = (value: string) =>
+    filtered(`{"jsonrpc":"2.0","id":1,"result":{"inputRequests":${value}}}`, {}).outcome;
+  assert.equal(requests('[{"method":"evil"}]'), "refused");
+  assert.equal(requests('"evil"'), "refused");
+  assert.equal(requests("null"), "unchanged");
+});
+
+test("a notification or request of the server passes only when its method and its reader may be", () => {
+  const params = '{"uri":"x:ok","taskId":"ok"}';
+  const denied = { allow: (kind: string) => kind !== "method" } as const;
+  const gone = { standing: () => false } as const;
+  let count = 0;
+
+  for (const { name, kind, from } of METHODS) {
+    const id = kind === "request" ? '"id":1,' : "";
+    const text = `{"jsonrpc":"2.0",${id}"method":"${name}","params":${params}}`;
+    const own = filtered(text, LEGACY).outcome;
+    // Lists of tasks are judged by allow_methods, whoever asks.
+    assert.equal(own, from === "client" || name === "tasks/list" ? "dropped" : "unchanged", name);
+    assert.equal(filtered(text, { ...LEGACY, ...denied }).outcome, "dropped", name);
+    assert.equal(filtered(text, { ...LEGACY, ...gone }).outcome, "dropped", name);
+    count++;
+  }
+
+  assert.equal(count, METHODS.length);
+  const answer = '{"jsonrpc":"2.0","id":1,"result":{}}';
+  assert.equal(filtered(answer, gone).outcome, "unchanged");
+  assert.equal(filtered('{"jsonrpc":"2.0","method":"evilok"}', gone).outcome, "dropped");
+});
+
+test("what a modern server asks for in a result, or by an error, is a method that may be denied", () => {
+  const denied = { allow: (kind: string) => kind !== "method" } as const;
+  const asked = (method: string) =>
+    `{"jsonrpc":"2.0","id":1,"result":{"inputRequests":{"a":{"method":"${method}"}}}}`;
+  const error = '{"jsonrpc":"2.0","id":1,"error":{"code":-32042,"message":"x"}}';
+
+  assert.equal(filtered(asked("roots/list"), denied).outcome, "refused");
+  assert.equal(filtered(asked("tools/call"), {}).outcome, "refused");
+  assert.equal(filtered(asked("notifications/message"), {}).outcome, "refused");
+  assert.equal(filtered(error, denied).outcome, "refused");
 });
 
 test("an error that asks for an elicitation passes only when elicitation was offered", () => {
@@ -226,6 +276,10 @@ test("an error that asks for an elicitation passes only when elicitation was off
 
   assert.equal(filtered(text, LEGACY).outcome, "unchanged");
   assert.equal(filtered(text, { ...LEGACY, families: ["roots"] }).outcome, "refused");
+  for (const same of ["-32042.0", "-3.2042e4", "-32042e0"]) {
+    const other = text.replace("-32042", same);
+    assert.equal(filtered(other, { families: ["roots"] }).outcome, "refused", same);
+  }
 });
 
 test("what cannot be judged is refused", () => {
@@ -261,6 +315,26 @@ test("what cannot be judged is refused", () => {
   assert.equal(count, 17);
 });
 
+test("a list of more names than are judged is refused, not cut", () => {
+  const text = (count: number) =>
+    `{"jsonrpc":"2.0","id":1,"result":{"tools":[${
+      Array.from({ length: count }, () => '{"name":"ok"}').join(",")
+    }]}}`;
+  let asked = 0;
+  const more = {
+    maxBytes: 1_000_000,
+    allow: () => {
+      asked++;
+      return true;
+    },
+  };
+
+  assert.equal(filtered(text(MAX_JUDGED_NAMES), more).outcome, "unchanged");
+  const refused = filtered(text(MAX_JUDGED_NAMES + 10), more);
+  assert.equal(refused.outcome === "refused" && refused.reason, "names");
+  assert.equal(asked, 2 * MAX_JUDGED_NAMES);
+});
+
 test("a batch of answers in the legacy era is filtered message by message", () => {
   const kept = '{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"ok"}]}}';
   const dropped =
@@ -273,16 +347,12 @@ test("a batch of answers in the legacy era is filtered message by message", () =
   assert.equal(filtered(`[${dropped}]`, LEGACY).outcome, "dropped");
 });
 
-test("a task that a result begins is named, and instructions can be removed", () => {
+test("a task that a result begins is named", () => {
   const task = filtered('{"jsonrpc":"2.0","id":1,"result":{"resultType":"task","taskId":"t"}}', {});
   const legacyTask = filtered('{"jsonrpc":"2.0","id":1,"result":{"task":{"taskId":"u"}}}', LEGACY);
-  const silent = filtered('{"jsonrpc":"2.0","id":1,"result":{"instructions":"use rm"}}', {
-    instructions: "remove",
-  });
 
   assert.equal(task.outcome === "unchanged" && task.messages[0]?.taskId, "t");
   assert.equal(legacyTask.outcome === "unchanged" && legacyTask.messages[0]?.taskId, "u");
-  assert.match(textOf(silent), /"instructions":""/);
 });
 
 test("an error passes, also one about a request that could not be read", () => {
@@ -308,44 +378,3 @@ function textOf(result: Filtered): string {
 function countsOf(result: Filtered): number[] {
   return result.outcome === "rewritten" ? [result.before, result.after] : [];
 }
-
-test("who is denied everything hears nothing of the server, and a denied method is not heard", () => {
-  const notice = (method: string) =>
-    Buffer.from(`{"jsonrpc":"2.0","method":"${method}","params":{}}`);
-  const options = { ...OPTIONS, ...LEGACY, allow: () => false } as const;
-  const known = METHODS.filter(({ from, kind }) => kind === "notification" && from !== "client");
-  let ran = 0;
-  for (const { name } of known) {
-    assert.equal(filterMessage(notice(name), options).outcome, "dropped", name);
-    ran++;
-  }
-  const asks = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"roots/list"}');
-
-  assert.ok(ran >= 8);
-  assert.equal(filterMessage(asks, { ...options, families: ["roots"] }).outcome, "dropped");
-  assert.equal(
-    filterMessage(notice("notifications/message"), { ...options, allow: () => true }).outcome,
-    "unchanged",
-  );
-});
-
-test("an answer that names more than can be judged in time is refused", () => {
-  const tools = Array.from({ length: MAX_JUDGED_NAMES + 1 }, () => '{"name":"ok"}').join(",");
-  const list = Buffer.from(`{"jsonrpc":"2.0","id":1,"result":{"tools":[${tools}]}}`);
-
-  assert.equal(filterMessage(list, { ...OPTIONS, ...LEGACY }).outcome, "refused");
-});
-
-test("what the server asks inside of a result is an object, and a code is a number", () => {
-  const asks = (value: string) =>
-    filterMessage(Buffer.from(`{"jsonrpc":"2.0","id":1,${value}}`), {
-      ...OPTIONS,
-      ...LEGACY,
-      families: [],
-    });
-
-  assert.equal(asks('"result":{"inputRequests":[{"method":"x"}]}').outcome, "refused");
-  for (const code of ["-32042", "-32042.0", "-3.2042e4"]) {
-    assert.equal(asks(`"error":{"code":${code},"message":"m"}`).outcome, "refused", code);
-  }
-});

@@ -42,7 +42,6 @@ function verdictOf(one: SmugglingCase): Found {
     rawHeaders: one.headers,
     body: bodyOf(one),
     maxBytes: SMUGGLING_MAX_BYTES,
-    batches: "judge",
   });
   if (classified.outcome === "refused") {
     const { httpStatus: status, code, reason } = classified;

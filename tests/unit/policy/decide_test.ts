@@ -13,6 +13,58 @@ import type { Principal } from "../../../src/principal.ts";
 const ALICE: Principal = { user: "alice", groups: ["frontend"], how: "jwt" };
 const MALLORY: Principal = { user: "mallory", groups: [], how: "jwt" };
 
+test("a denied resource is denied in any case and with characters that are not seen", () => {
+  const deny = ["file:///repo/.git/**", "file:///Repo/Secret.txt", "file:///x/%53[A-C]*.key"];
+  const layers = [tunnel({ allow_resources: ["**"], deny_resources: deny })];
+  const denied = [
+    "file:///repo/.git/config",
+    "file:///repo/.GIT/config",
+    "file:///repo/.g\u200cit/config",
+    "file:///repo/.g%E2%80%8Cit/config",
+    "file:///REPO/.%47it/config?x",
+    "file:///repo/.\uff47it/config",
+    "file:///Repo/Secret.txt",
+    "file:///repo/secret.TXT",
+    "file:///repo/secret.txt/",
+    "file:///x/sa1.KEY",
+    "file:///x/Sb.key",
+  ];
+  const allowed = ["file:///repo/git/config", "file:///repo/secret.txt2", "file:///x/sd.key"];
+
+  for (const uri of denied) assert.equal(allows(layers, "resource", uri), false, uri);
+  for (const uri of allowed) assert.equal(allows(layers, "resource", uri), true, uri);
+  // An allow rule stays exact.
+  const narrow = [tunnel({ allow_resources: ["file:///repo/**"] })];
+  assert.equal(allows(narrow, "resource", "file:///REPO/a"), false);
+});
+
+test("a run of combining marks that no language writes is refused, also when it is encoded or cut", () => {
+  const layers = [tunnel({ allow_tools: ["**"], allow_resources: ["**"] })];
+  const run = "\u0315\u0300".repeat(16);
+  const half = run.slice(0, 20);
+  const targets: [TargetKind, string, refused: boolean][] = [
+    ["tool", `a${run}`, true],
+    ["tool", `a${half}`, false],
+    ["tool", `a${half}b${half}`, false],
+    ["tool", `a${half}\u200b${half}`, true],
+    ["tool", `a${half}\uff9e${half}`, true],
+    ["resource", `x://h/a${run}`, true],
+    ["resource", `x://h/a${half}`, false],
+    ["resource", `x://h/a${encodeURIComponent(run)}`, true],
+    ["resource", `x://a${run}/`, true],
+  ];
+  let count = 0;
+
+  for (const [kind, name, refused] of targets) {
+    const decision = decide(layers, ALICE, { kind, name });
+    assert.equal(decision.allowed, !refused, name);
+    if (!decision.allowed) assert.equal(decision.detail, "too_many_marks");
+    count++;
+  }
+
+  assert.equal(count, 9);
+});
+
 test("what an intersection of lists once let through is denied, each by its reason", () => {
   const policies = [
     entry(["alice"], { allow_tools: ["search"], allow_resources: ["file:///repo/**"] }),
@@ -171,6 +223,10 @@ test("an unknown method needs a rule, an ordinary one only obeys a denial", () =
   assert.equal(allows(ruled, "method", "skills/list"), true);
   assert.equal(allows(ruled, "method", "tools/list"), true);
   assert.equal(allows(ruled, "method", "completion/complete"), false);
+  const quiet = [tunnel({ deny_methods: ["notifications/message", "sampling/*"] })];
+  assert.equal(allows(quiet, "method", "notifications/message"), false);
+  assert.equal(allows(quiet, "method", "sampling/createMessage"), false);
+  assert.equal(allows(quiet, "method", "notifications/progress"), true);
   assert.equal(allows(ruled, "method", "Completion/complete"), false);
 });
 

@@ -19,6 +19,11 @@ const ODD: readonly [lists: RuleTexts, path: readonly (string | number)[], text:
     ["allow_resources", 0],
     /deny_resources has/,
   ],
+  [
+    { allow_resources: ["file:///a/B"], deny_resources: ["file:///A/*"] },
+    ["allow_resources", 0],
+    /deny_resources has/,
+  ],
   [{ allow_resources: ["*"] }, ["allow_resources", 0], /write "\*\*" for all below/],
   [{ allow_resources: ["file:///*"] }, ["allow_resources", 0], /write "file:\/\/\/\*\*"/],
   [{ allow_methods: ["*"] }, ["allow_methods", 0], /write "\*\*" for all/],
@@ -39,7 +44,7 @@ test("what is valid and probably not meant is remarked on, once and at its place
     assert.match(lints[0]!.text, text);
     count++;
   }
-  assert.equal(count, 14);
+  assert.equal(count, 15);
 });
 
 test("rules that are meant are not remarked on", () => {

@@ -60,8 +60,6 @@ test("what no URI may contain is reported", () => {
     ["file:///%c0%ae", "invalid_percent_encoding"],
     ["file:///%252e%252e/a", "unstable_percent_encoding"],
     ["file:///a\ud800", "lone_surrogate"],
-    [`file:///a${"\u0300".repeat(31)}`, "combining_marks"],
-    [`file:///a${"%CC%80".repeat(31)}`, "combining_marks"],
     ["file:///repo/a?/../../etc", "dot_segment_in_query"],
     ["file:///repo/a#/..", "dot_segment_in_query"],
     ["file:///repo/..%2f..%2fetc%2fshadow", "ambiguous_dot_segment"],
