@@ -308,6 +308,10 @@ export const MAX_MARKS_IN_A_ROW = 30;
 export const MAX_LIST_PATTERNS = 1_000;
 /** Largest policy file, bytes: 20,000 policies of 20 patterns each. */
 export const MAX_POLICY_FILE_BYTES = 16 * MIB;
+/** Largest configuration, bytes: some 10,000 tunnels with rules. */
+export const MAX_CONFIG_FILE_BYTES = 16 * MIB;
+/** Largest PEM file, and largest file that a command is given to read once, bytes: a whole trust store. */
+export const MAX_PEM_FILE_BYTES = 4 * MIB;
 /** Policies in one file. */
 export const MAX_POLICIES = 20_000;
 /** Tests in one policy file. */
