@@ -14,6 +14,17 @@ export interface Principal {
   readonly groups: readonly string[];
   /** How it was proved. */
   readonly how: "user_token" | "jwt" | "certificate" | "proxy_header";
+  /** Whose token proved it, with `jwt`: an issuer identifier, which is a URL. */
+  readonly issuer?: string | undefined;
+}
+
+/**
+ * Whose sessions, places and shares these are. Nobody else is the same owner: each issuer gives names
+ * of its own, so "alice" of two of them is two people.
+ */
+export function ownerOf({ how, issuer, user }: Principal): string {
+  // With its length, so that no name can continue an issuer.
+  return issuer === undefined ? `${how} ${user}` : `${how} ${issuer.length}:${issuer} ${user}`;
 }
 
 /** All of a request that can prove who sent it. */

@@ -48,12 +48,15 @@ const POLICY: PolicyDecider = {
 };
 
 const CLIENTS: ClientAuthentication = {
-  authenticate: ({ authorization = "Bearer alice" }) => ({
-    outcome: "authenticated",
-    principal: { user: authorization.slice(7), groups: [], how: "user_token" },
-    validUntilMs: Infinity,
-    stillValid: () => true,
-  }),
+  authenticate: ({ authorization = "Bearer alice" }) => {
+    const [user = "", issuer] = authorization.slice(7).split("@");
+    return {
+      outcome: "authenticated",
+      principal: { user, groups: [], how: issuer === undefined ? "user_token" : "jwt", issuer },
+      validUntilMs: Infinity,
+      stillValid: () => true,
+    };
+  },
   isCheap: () => false,
   resourceFacts: () => undefined,
 };
@@ -362,6 +365,27 @@ test("A session belongs to who opened it; to anyone else it does not exist", asy
   assert.equal(ended.status, 200);
   assert.equal(after.status, 404);
   assert.deepEqual(seen.map(({ request }) => request.method), ["POST", "POST", "DELETE"]);
+});
+
+test("A session does not belong to the user of the same name of another issuer", async () => {
+  start();
+  respond = (response) => {
+    response.setHeader("mcp-session-id", "of-alice-one");
+    json(response, { jsonrpc: "2.0", id: 1, result: { protocolVersion: LEGACY } });
+  };
+  const one = "alice@https://one.example.com";
+  await send(legacy("initialize", { protocolVersion: LEGACY, capabilities: {} }, { user: one }));
+  const headers = { "mcp-session-id": "of-alice-one" };
+
+  const own = await send(legacy("ping", {}, { user: one, headers }));
+  const others = await Promise.all(
+    ["alice", "alice@https://two.example.com", "alice@https://one.example.co"].map((user) =>
+      send(legacy("ping", {}, { user, headers }))
+    ),
+  );
+
+  assert.equal(own.status, 200);
+  assert.deepEqual(others.map(({ status }) => status), [404, 404, 404]);
 });
 
 test("A client answers only what its own server session has asked, and once", async () => {
