@@ -187,6 +187,11 @@ export const MAX_ANSWER_MESSAGE_BYTES = 64 * MIB;
 export const MAX_HELD_BYTES = 512 * MIB;
 /** Of these, one user's, bytes: a largest answer next to a largest request. */
 export const MAX_HELD_BYTES_EACH = 80 * MIB;
+/**
+ * Of one unfinished event, bytes that are not counted among these: most events end with the chunk they came
+ * in or with the next one, and counting costs more than they do.
+ */
+export const FREE_EVENT_BYTES = 64 * KIB;
 /** Users whose part of them is remembered while it is empty. */
 export const MAX_IDLE_SHARES = 4_096;
 

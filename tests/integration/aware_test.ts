@@ -569,6 +569,44 @@ test("The room of a body is given back once it is sent, while its answer goes on
   assert.equal(streams, 7);
 });
 
+test("Unfinished events of one user end at its share, and not at everybody's", async () => {
+  start();
+  const half = `data: {"jsonrpc":"2.0","method":"notifications/message","params":"`;
+  const piece = "x".repeat(MIB);
+  const streams: ServerResponse[] = [];
+  respond = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(": open\n\n");
+    streams.push(response);
+  };
+  const listen = modern("subscriptions/listen", { notifications: {} });
+  const ends: Promise<unknown>[] = [];
+  for (let count = 0; count < 3; count++) {
+    const { request, response } = openRequest(bench.edge.tunnelUrl("code"), listen);
+    request.end(listen.body);
+    const answer = await response;
+    answer.resume();
+    ends.push(new Promise((resolve) => answer.once("close", resolve).once("error", () => {})));
+  }
+  let isCut = false;
+  const cut = Promise.race(ends).then(() => void (isCut = true));
+  // A share is 80 MiB: three of 34 MiB are more, and each is no larger than an event may be.
+  for (let count = 0; count < 34 && !isCut; count++) {
+    for (const stream of streams) {
+      if (!stream.destroyed) stream.write(count === 0 ? half + piece : piece);
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await cut;
+  respond = (response) => json(response, { jsonrpc: "2.0", id: 1, result: {} });
+  const bob = await send(modern("tools/call", { name: "read_file" }, { user: "bob" }));
+  for (const stream of streams) stream.destroy();
+  await waitFor(() => bench.edge.status().exchanges === 0);
+
+  assert.equal(isCut, true);
+  assert.equal(bob.status, 200);
+});
+
 test("A client that does not read its answer is cut, and one that reads slowly is not", async () => {
   const clock = fakeClock();
   const text = "x".repeat(24 * MIB);

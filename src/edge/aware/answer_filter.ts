@@ -12,7 +12,7 @@ import type { Buffer } from "node:buffer";
 import { MAX_ANSWER_MESSAGE_BYTES } from "../../limits.ts";
 import type { FilterOptions } from "../../mcp/filter_options.ts";
 import { type Filtered, filterMessage, type ServerMessage } from "../../mcp/filters.ts";
-import { EventStreamFilter, type EventVerdict } from "../../mcp/sse.ts";
+import { EventRefusal, EventStreamFilter, type EventVerdict } from "../../mcp/sse.ts";
 import type { AnswerFacts } from "../exchange_record.ts";
 import type { ByteBudget } from "./byte_budget.ts";
 import { HeldBody } from "./byte_budget.ts";
@@ -31,10 +31,8 @@ export type BodyPlan =
 export interface AnswerFilterOptions {
   readonly filter: FilterOptions;
   readonly budget: ByteBudget;
-  /** Whose share of the budget a held answer takes. */
+  /** Whose share of the budget a held answer takes, or an unfinished event. */
   readonly owner: string;
-  /** Raw JSON text of the request's id, for an error in place of the answer. */
-  readonly id: string | undefined;
   readonly onStatus: (status: number) => void;
   /** The session that an answer to `initialize` opens. */
   readonly onSession: (id: string) => void;
@@ -67,11 +65,6 @@ export class AnswerFilter {
     this.#options = options;
   }
 
-  /** Raw JSON text of the id that an error in place of the answer carries. */
-  get id(): string | undefined {
-    return this.#options.id;
-  }
-
   /** Called once, with the head. `emit` takes what passes of an event stream. */
   plan(head: AnswerHead, emit: (bytes: Buffer) => void): BodyPlan {
     this.#options.onStatus(head.status);
@@ -81,8 +74,8 @@ export class AnswerFilter {
     // Without a type it must be empty, or JSON all the same.
     const isRead = JSON_TYPE.test(head.contentType) || EVENT_TYPE.test(head.contentType);
     if (isRead && !isUtf8(head.contentType)) return this.#refuse("charset");
+    const { budget, owner } = this.#options;
     if (head.contentType === "" || JSON_TYPE.test(head.contentType)) {
-      const { budget, owner } = this.#options;
       this.#held = new HeldBody(budget, owner, MAX_ANSWER_MESSAGE_BYTES);
       return "whole";
     }
@@ -92,6 +85,10 @@ export class AnswerFilter {
         inspect: (data) => this.#inspect(data),
         onId: (id) => this.#options.onEventId(id),
         emit,
+        room: {
+          take: (bytes) => budget.take(owner, bytes),
+          give: (bytes) => budget.give(owner, bytes),
+        },
       });
       return "events";
     }
@@ -134,7 +131,12 @@ export class AnswerFilter {
 
   /** Takes a chunk of an event stream; what passes goes to `emit`. @throws when the stream must be cut. */
   push(chunk: Uint8Array): void {
-    this.#events?.push(chunk);
+    try {
+      this.#events?.push(chunk);
+    } catch (error) {
+      if (error instanceof EventRefusal) this.#refuse(error.reason);
+      throw error;
+    }
   }
 
   /** The answer is over, however. Idempotent. */

@@ -293,7 +293,6 @@ class Judgement {
       },
       budget,
       owner: this.#owner,
-      id: isOne ? message.id?.raw : undefined,
       onStatus: (status) => this.#answered(status),
       onSession: (id) => {
         if (isOne && message.method === "initialize") {
