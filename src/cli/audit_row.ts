@@ -130,7 +130,7 @@ function ruleText(
     const short = rule.replace(/^(allow|deny)_[a-z]+ /, "$1 ");
     parts.push(form === "short" ? short : ruleAt === undefined ? rule : `${rule} ${ruleAt}`);
   } else if (decision === "deny" || DEFAULTS.has(reason ?? "")) {
-    const words = (reason ?? "no reason given").replaceAll("_", " ");
+    const words = reason ?? "no reason given";
     const { layer } = record;
     parts.push(form === "short" || layer === undefined ? words : `${layer}: ${words}`);
   }

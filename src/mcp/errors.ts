@@ -124,8 +124,9 @@ function hidden(era: Era, { kind, name }: Target): Hidden {
   }
 }
 
+/** `rule` is the deciding list, or the word of the reason (`src/policy/decide.ts`). */
 function explanation({ kind, name }: Target, { layer, rule }: { layer: string; rule: string }) {
-  return `Denied by the ${layer} policy (${rule}): ${kind} ${JSON.stringify(name)}`;
+  return `Denied by the ${layer} layer (${rule}): ${kind} ${JSON.stringify(name)}`;
 }
 
 function answer(httpStatus: number, error: RpcError): RpcAnswer {

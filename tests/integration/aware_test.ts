@@ -189,7 +189,7 @@ test("A denial has the form of its era, and says why only where that is wanted",
     assert.equal(parsed(hidden).error.code, code, question.body);
     assert.equal(parsed(hidden).id, 1);
     assert.doesNotMatch(String(hidden.body), /policy|user layer|not_in_allow_list/);
-    assert.match(String(explained.body), /Denied by the user policy/);
+    assert.match(String(explained.body), /Denied by the user layer/);
     count++;
   }
   assert.equal(count, cases.length);

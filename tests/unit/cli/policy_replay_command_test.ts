@@ -114,12 +114,12 @@ test("what would change is grouped, new denials first, and exits 1", async () =>
   assert.match(titles!, /^WOULD BE +CALLS +USER +TUNNEL +TARGET +FIRST +LAST +BECAUSE +WAS$/);
   assert.match(
     rows[0]!,
-    /^DENIED +2 +alice +code-server +tool write_file +2026-11-25 08:30 UTC +2026-11-25 08:31 UTC +user: no pattern of the allow list matches +user: allow_tools "read_\*" \(user\.toml:3:16\)$/,
+    /^DENIED +2 +alice +code-server +tool write_file +2026-11-25 08:30 UTC +2026-11-25 08:31 UTC +user: not_in_allow_list \(no pattern of the allow list matches\) +user: allow_tools "read_\*" \(user\.toml:3:16\)$/,
   );
   assert.match(rows[1]!, /^DENIED +1 +bob +code-server +tool restart /);
   assert.match(
     rows[2]!,
-    /^allowed +1 +alice +code-server +tool delete_file .* user: allow_tools "delete_file" \(other\.toml:3:26\) +user: not in allow list$/,
+    /^allowed +1 +alice +code-server +tool delete_file .* user: allow_tools "delete_file" \(other\.toml:3:26\) +user: not_in_allow_list$/,
   );
   assert.equal(rows[3], "");
 });

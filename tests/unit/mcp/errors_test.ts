@@ -65,7 +65,7 @@ test("an explained denial names the layer and the rule, with the same code and s
   };
   assert.equal(httpStatus, 200);
   assert.equal(error.code, -32602);
-  assert.match(error.message, /user policy/);
+  assert.match(error.message, /^Denied by the user layer \(no allow_resources matches\): /);
   assert.deepEqual(error.data, {
     uri: "file:///etc",
     denied: { layer: "user", rule: "no allow_resources matches" },

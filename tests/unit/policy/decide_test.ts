@@ -306,7 +306,7 @@ test("an explanation asks each layer alone and agrees with the decision", () => 
   const refused = explain(layers, ALICE, { kind: "resource", name: "a\\b" });
   assert.equal(
     reasonText(refused.layers[0]!),
-    "this name or URI is always denied: backslash",
+    "target_refused (this name or URI is always denied: backslash)",
   );
 });
 
