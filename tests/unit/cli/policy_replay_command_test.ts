@@ -105,6 +105,27 @@ Only the user layer is judged: the tunnels' own rules are in the configuration (
   );
 });
 
+test("a trail of which nothing is judged says so, and what to look at", async () => {
+  const late = await replay("same.toml", "--since", "2026-12-24");
+  const lateJson = await replay("same.toml", "--since", "2026-12-24", "--json");
+  write("plain.jsonl", textOfLines([recordLine({ time: at(8), tunnel: "plain", user: "alice" })]));
+  const plain = await runIn(trail.folder, [
+    "policy",
+    "replay",
+    "same.toml",
+    "--file",
+    "plain.jsonl",
+  ]);
+
+  assert.equal(late.code, 0);
+  assert.match(late.stdout, /^Nothing was judged: no record in "[^"]*audit\.jsonl" is of the time/);
+  assert.match(late.stdout, /--since and --until/);
+  assert.equal((JSON.parse(lateJson.stdout) as { judged: number }).judged, 0);
+  assert.equal(plain.code, 0);
+  assert.match(plain.stdout, /^Nothing was judged: no record in .* has a decision/);
+  assert.match(plain.stdout, /1 have none: they are of tunnels that are not aware/);
+});
+
 test("what would change is grouped, new denials first, and exits 1", async () => {
   const { code, stdout } = await replay("other.toml");
 

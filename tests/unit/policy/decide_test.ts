@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { decide, type Layer } from "../../../src/policy/decide.ts";
 import { explain, reasonText } from "../../../src/policy/explain.ts";
 import { ORDINARY_METHODS } from "../../../src/policy/methods.ts";
+import { patternProblem } from "../../../src/policy/pattern_problem.ts";
 import type { RuleTexts } from "../../../src/policy/rule.ts";
 import type { TargetKind } from "../../../src/policy/target.ts";
 import { compileTunnelLayer } from "../../../src/policy/tunnel_layer.ts";
@@ -181,6 +182,24 @@ test("percent-encoded names are allowed as clients write them", () => {
   assert.equal(allows(layers, "resource", "file:///caf%C3%A9"), true);
   assert.equal(allows(layers, "resource", "file:///my%20docs/a%2fb"), false);
   assert.equal(allows(layers, "resource", "file:///my docs/a"), false);
+});
+
+test("an allow is written as clients send the URI, and a deny in any way", () => {
+  const ways = ["file:///my docs/a", "file:///my%20docs/a"];
+  const folders = ["file:///my docs/*", "file:///my%20docs/*"];
+
+  const allowed = folders.map((folder) =>
+    ways.filter((way) => allows([tunnel({ allow_resources: [folder] })], "resource", way))
+  );
+  const left = folders.map((folder) =>
+    ways.filter((way) =>
+      allows([tunnel({ allow_resources: ["**"], deny_resources: [folder] })], "resource", way)
+    )
+  );
+
+  assert.deepEqual(folders.map((folder) => patternProblem(folder, "uri")), [undefined, undefined]);
+  assert.deepEqual(allowed, [[ways[0]], [ways[1]]]);
+  assert.deepEqual(left, [[], []]);
 });
 
 test("names are compared exactly to allow, and folded to deny", () => {
