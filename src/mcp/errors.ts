@@ -126,7 +126,9 @@ function hidden(era: Era, { kind, name }: Target): Hidden {
 
 /** `rule` is the deciding list, or the word of the reason (`src/policy/decide.ts`). */
 function explanation({ kind, name }: Target, { layer, rule }: { layer: string; rule: string }) {
-  return `Denied by the ${layer} layer (${rule}): ${kind} ${JSON.stringify(name)}`;
+  // "no" layer: it was denied before any was asked.
+  const by = layer === "no" ? "" : ` by the ${layer} layer`;
+  return `Denied${by} (${rule}): ${kind} ${JSON.stringify(name)}`;
 }
 
 function answer(httpStatus: number, error: RpcError): RpcAnswer {

@@ -65,7 +65,8 @@ function wordOf({ allowed }: Decision): "allow" | "deny" {
   return allowed ? "allow" : "deny";
 }
 
-const REASON_TEXTS: Readonly<Record<Decision["reason"], string>> = {
+/** What each word means, for people; `docs/policy.md` has them all. */
+export const REASON_TEXTS: Readonly<Record<Decision["reason"], string>> = {
   allow_rule: "a rule allows it",
   default_allow: 'there is no list for this kind, and default = "allow"',
   ordinary_method: "no rule denies it; what it names and what it answers is judged on its own",

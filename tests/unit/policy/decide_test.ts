@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { decide, type Layer } from "../../../src/policy/decide.ts";
-import { explain, reasonText } from "../../../src/policy/explain.ts";
+import { explain, REASON_TEXTS, reasonText } from "../../../src/policy/explain.ts";
 import { ORDINARY_METHODS } from "../../../src/policy/methods.ts";
 import { patternProblem } from "../../../src/policy/pattern_problem.ts";
 import type { RuleTexts } from "../../../src/policy/rule.ts";
@@ -10,6 +12,7 @@ import type { TargetKind } from "../../../src/policy/target.ts";
 import { compileTunnelLayer } from "../../../src/policy/tunnel_layer.ts";
 import { compileUserPolicy, type PolicyEntry } from "../../../src/policy/user_layer.ts";
 import type { Principal } from "../../../src/principal.ts";
+import { repositoryRoot } from "../../support/cli_process.ts";
 
 const ALICE: Principal = { user: "alice", groups: ["frontend"], how: "jwt" };
 const MALLORY: Principal = { user: "mallory", groups: [], how: "jwt" };
@@ -327,6 +330,19 @@ test("an explanation asks each layer alone and agrees with the decision", () => 
     reasonText(refused.layers[0]!),
     "target_refused (this name or URI is always denied: backslash)",
   );
+});
+
+test("the docs have every reason, with its decision", () => {
+  const text = readFileSync(join(repositoryRoot(), "docs/policy.md"), "utf8");
+
+  const rows = [...text.matchAll(/^\| `([a-z_]+)` \| (allow|deny) \|/gm)];
+
+  assert.deepEqual(rows.map(([, reason]) => reason), Object.keys(REASON_TEXTS));
+  for (const [, reason, decision] of rows) {
+    const isAllowed = /^(?:allow_rule|default_allow|ordinary_method)$/.test(reason!);
+    assert.equal(decision, isAllowed ? "allow" : "deny", reason);
+  }
+  assert.equal(rows.length, 11);
 });
 
 function allows(layers: readonly Layer[], kind: TargetKind, name: string): boolean {
