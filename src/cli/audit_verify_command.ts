@@ -1,6 +1,6 @@
 /** `mcptun audit verify`: is the trail what was written? @module */
 
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 
 import { escapeUnseen } from "../audit/line_text.ts";
@@ -9,6 +9,7 @@ import { verifyTrail } from "../audit/verify.ts";
 import type { Finding, VerifyReport } from "../audit/verify_report.ts";
 import { formatSize } from "../config/value.ts";
 import { TunnelError } from "../errors.ts";
+import { NotRegularError, openRegularSync } from "../runtime/regular_file.ts";
 import { readAuditState } from "./audit_setup.ts";
 import { inertText } from "./fitted_table.ts";
 import type { Io } from "./io.ts";
@@ -70,7 +71,7 @@ export async function runAuditVerify(
 function givenKey(io: Io, given: string): PublicKey | string {
   let text: string;
   try {
-    const fd = openSync(resolve(io.cwd, given), "r");
+    const fd = openRegularSync(resolve(io.cwd, given));
     try {
       text = readFileSync(fd, "utf8");
     } finally {
@@ -82,6 +83,8 @@ function givenKey(io: Io, given: string): PublicKey | string {
     if (key !== undefined) return key;
     const reason = cause instanceof Error && "code" in cause && cause.code === "ENOENT"
       ? "no such file, and no id of a key"
+      : cause instanceof NotRegularError
+      ? cause.message
       : "it cannot be read";
     throw new TunnelError("USAGE", `Cannot use --key ${JSON.stringify(given)}: ${reason}`, {
       cause,
