@@ -47,7 +47,9 @@ export async function verifyTrail(options: VerifyOptions): Promise<VerifyReport>
       file: undefined,
       line: undefined,
       text:
-        `the edge has signed ${head.records} records, up to file ${head.file}: that signature is ` +
+        `the edge has signed ${head.records} record${
+          head.records === 1 ? "" : "s"
+        }, up to file ${head.file}: that signature is ` +
         "not here, so what was written up to it is missing",
     });
   }
