@@ -137,6 +137,9 @@ function ruleText(
   else if (errorCode !== undefined && result === "rpc_error") parts.push(`error ${errorCode}`);
   if (rule !== undefined) {
     parts.push(form === "short" ? rule.replace(/^(allow|deny)_[a-z]+ /, "$1 ") : rule);
+  } else if (result === "refused" && decision === undefined && reason !== undefined) {
+    // A message that could not be read: no layer was asked.
+    parts.push(reason.replaceAll("_", " "));
   } else if (decision === "deny" || DEFAULTS.has(reason ?? "")) {
     const words = (reason ?? "no reason given").replaceAll("_", " ");
     const { layer } = record;

@@ -260,7 +260,7 @@ const COLUMNS: readonly Column[] = [
   { title: "CLIENT", cell: ({ client }) => client, from: 180, usual: 12, min: 12, max: 39 },
   { title: "USER", cell: ({ user }) => user, from: 0, usual: 8, min: 6, max: 32 },
   { title: TUNNEL, cell: ({ tunnel }) => tunnel, from: 0, usual: 8, min: 6, max: 32 },
-  { title: "CALL", cell: ({ call }) => call, from: 0, usual: 16, min: 10, max: 60, weight: 2 },
+  { title: "CALL", cell: ({ call }) => call, from: 0, usual: 24, min: 10, max: 60, weight: 2 },
   {
     title: "RULE",
     cell: ({ rule, shortRule, place, shortPlace }, { dated, whole }) =>
