@@ -77,8 +77,10 @@ interface Column {
 
 /** What a cell depends on. */
 interface CellView {
-  /** Is there room for dates and places? */
+  /** Is there room for dates, and for rules by their whole name? */
   readonly dated: boolean;
+  /** Is there room for where a rule stands? */
+  readonly placed: boolean;
   /** Is there room for everything? */
   readonly whole: boolean;
 }
@@ -108,7 +110,7 @@ function sameTunnel(rows: readonly AuditRow[], known: string | undefined): strin
 }
 
 function cellView({ width }: TableView): CellView {
-  return { dated: width >= DATED_FROM, whole: width === Infinity };
+  return { dated: width >= DATED_FROM, placed: width >= PLACED_FROM, whole: width === Infinity };
 }
 
 /** The widths that columns would like to have; never less than `before`, and more in steps. */
@@ -229,7 +231,9 @@ function instantText(ms: number): string {
 const GAP = 2;
 const NARROW_GAP = 1;
 /** From here on a line has room for its date and milliseconds. */
-const DATED_FROM = 120;
+const DATED_FROM = 140;
+/** And from here on for the place of a rule. */
+const PLACED_FROM = 120;
 /** Columns grow by this much at least. */
 const GROWTH = 4;
 /** Below this a rule, and its place, say nothing. */
@@ -263,9 +267,12 @@ const COLUMNS: readonly Column[] = [
   { title: "CALL", cell: ({ call }) => call, from: 0, usual: 24, min: 10, max: 60, weight: 2 },
   {
     title: "RULE",
-    cell: ({ rule, shortRule, place, shortPlace }, { dated, whole }) =>
-      dated ? joined(rule, whole ? place : shortPlace) : shortRule,
-    fit: (row, room, { dated }) => dated ? withPlace(row, room) : shorten(row.shortRule, room),
+    cell: (row, { dated, placed, whole }) =>
+      joined(
+        dated ? row.rule : row.shortRule,
+        whole ? row.place : placed ? row.shortPlace : "",
+      ),
+    fit: (row, room, { placed }) => placed ? withPlace(row, room) : shorten(row.shortRule, room),
     from: 0,
     usual: 14,
     min: 10,
