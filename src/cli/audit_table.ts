@@ -30,7 +30,10 @@ export class AuditTable {
     const lines: string[] = [];
     const old = this.#layout;
     const isResized = old?.view.width !== view.width;
-    const tunnel = old === undefined ? tunnelOf(rows, view) : sameTunnel(rows, old.tunnel);
+    const known = old === undefined
+      ? rows.find(({ tunnel }) => tunnel !== NO_TUNNEL)?.tunnel
+      : old.tunnel;
+    const tunnel = cellView(view).dated ? undefined : sameTunnel(rows, known);
     const wanted = wantedBy(rows, view, isResized ? new Map() : this.#wanted);
     this.#wanted = wanted;
     const layout = layoutOf({ wanted, view, tunnel });
@@ -98,13 +101,7 @@ interface Layout {
 
 type Codes = readonly [on: string, off: string];
 
-/** The tunnel that all rows are about, when there may then be no column for it. */
-function tunnelOf(rows: readonly AuditRow[], view: TableView): string | undefined {
-  if (cellView(view).dated) return undefined;
-  const first = rows.find(({ tunnel }) => tunnel !== NO_TUNNEL)?.tunnel;
-  return sameTunnel(rows, first);
-}
-
+/** The tunnel that all rows are about: there is then no column for it. */
 function sameTunnel(rows: readonly AuditRow[], known: string | undefined): string | undefined {
   return rows.every(({ tunnel }) => tunnel === known || tunnel === NO_TUNNEL) ? known : undefined;
 }

@@ -53,6 +53,17 @@ test("columns do not grow past the terminal, nor for what fits already", () => {
   assert.ok(heads > 0 && heads < 20, String(heads));
 });
 
+test("a terminal that is made wider gets the columns that it has room for", () => {
+  const table = new AuditTable();
+  const narrow = table.lines([row()], NARROW);
+
+  const wide = table.lines([row()], WIDE);
+
+  assert.equal(narrow[0], "tunnel code-server");
+  assert.match(wide[1]!, /^TIME \(UTC\) .* TUNNEL /);
+  assert.match(wide[2]!, / code-server /);
+});
+
 test("in a pipe columns grow without a second head", () => {
   const table = new AuditTable();
 
