@@ -14,7 +14,7 @@ import { keptArguments } from "../../audit/kept_arguments.ts";
 import type { AuditCall } from "../../audit/record.ts";
 import type { Clock } from "../../clock.ts";
 import type { ErrorCode } from "../../errors.ts";
-import { MAX_ANSWER_MESSAGE_BYTES, MAX_SESSION_ID_CHARS } from "../../limits.ts";
+import { AUDIT_TEXT_CHARS, MAX_ANSWER_MESSAGE_BYTES, MAX_SESSION_ID_CHARS } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { ClientMessage, Target } from "../../mcp/client_message.ts";
 import { type Classified, classifyRequest } from "../../mcp/classify.ts";
@@ -371,13 +371,24 @@ class Judgement {
     }
     record.judged({
       era,
-      protocol: version,
+      protocol: this.#askedVersion() ?? version,
       sessionId,
       calls,
       policy: this.#options.policy()?.version,
       result: isRefused ? "denied" : undefined,
       errorCode: isRefused ? refusal.answer.code : undefined,
     });
+  }
+
+  /** `initialize` asks for a version in its params; a header would only say what it is written in. */
+  #askedVersion(): string | undefined {
+    const [message] = this.#classified.messages;
+    const document = this.#document;
+    if (document === undefined || message?.method !== INITIALIZE) return undefined;
+    const params = document.member(message.node, "params");
+    // One character more than is written, so that a cut is seen.
+    const asked = document.string(document.member(params, "protocolVersion"));
+    return asked?.slice(0, AUDIT_TEXT_CHARS + 1);
   }
 
   #judged(message: NamedMessage, { target, decision }: {
