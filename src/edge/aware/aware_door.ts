@@ -36,7 +36,8 @@ import type { BodyWatch } from "../body_watch.ts";
 import type { JudgedMessage, PolicyDecider } from "../edge_options.ts";
 import type { ExchangeAudit, ExchangeRecord } from "../exchange_record.ts";
 import type { ServedTunnel } from "../served_tunnel.ts";
-import { AnswerFilter } from "./answer_filter.ts";
+import type { ServerMessage } from "../../mcp/filters.ts";
+import { AnswerFilter, type AnswerObserver } from "./answer_filter.ts";
 import type { ByteBudget } from "./byte_budget.ts";
 import { collectBody, type CollectedBody } from "./collect_body.ts";
 import { JudgedBody } from "./judged_body.ts";
@@ -151,8 +152,7 @@ export class AwareDoor {
       kind: "forward",
       body: body === undefined ? undefined : new JudgedBody(judged.forwardedBody(bytes), body),
       begin: () => judged.begin(),
-      // Nothing that is compressed can be judged on its way back.
-      strip: [...classified.strip, "accept-encoding"],
+      strip: classified.strip,
       filter: judged.answerFilter(),
     };
   }
@@ -168,7 +168,7 @@ type ClassifiedFacts = Pick<
 type NamedMessage = Pick<ClientMessage, "kind" | "method" | "id" | "targets" | "node">;
 
 /** One classified request, held against who asks. */
-class Judgement {
+class Judgement implements AnswerObserver {
   readonly #options: AwareDoorOptions;
   readonly #arrival: AwareArrival;
   readonly #classified: ClassifiedFacts;
@@ -219,14 +219,6 @@ class Judgement {
     return true;
   }
 
-  /** A session is over when the private server says so, or does not know it. */
-  #answered(status: number): void {
-    const { kind, sessionId } = this.#classified;
-    if (kind !== "end_session" || sessionId === undefined) return;
-    const isOver = status >= 200 && status < 300 || status === 404;
-    if (isOver) this.#options.owned.end(this.#id("session", sessionId));
-  }
-
   /** Everything that every message names. */
   decisions(): AwareResult | undefined {
     if (this.#classified.kind === "stream") return this.#streamDenial();
@@ -275,50 +267,66 @@ class Judgement {
   }
 
   answerFilter(): AnswerFilter {
-    const { era, messages, kind } = this.#classified;
-    const [message] = messages;
-    const isOne = kind === "request" && message !== undefined;
-    const { log, owned, budget } = this.#options;
-    const { settings } = this.#arrival.tunnel;
+    const { era } = this.#classified;
+    const asked = this.#asked;
+    const { budget } = this.#options;
     return new AnswerFilter({
       filter: {
         era,
-        expect: isOne ? message.method : undefined,
-        expectId: isOne ? message.id?.key : undefined,
+        expect: asked?.method,
+        expectId: asked?.id?.key,
         allow: (what, name) => this.#allows({ kind: what, name }),
         standing: () => this.#allows(this.#entry()),
-        completion: isOne ? message.completion : undefined,
-        families: settings.serverRequests,
+        completion: asked?.completion,
+        families: this.#arrival.tunnel.settings.serverRequests,
         maxBytes: MAX_ANSWER_MESSAGE_BYTES,
       },
       budget,
       owner: this.#owner,
-      id: isOne ? message.id?.raw : undefined,
-      onStatus: (status) => this.#answered(status),
-      onSession: (id) => {
-        if (isOne && message.method === "initialize") {
-          owned.give(this.#id("session", id), this.#owner);
-          this.#arrival.record?.opened(id);
-          this.#session = id;
-        }
-      },
-      onMessage: (answer) => {
-        if (answer.taskId !== undefined) owned.give(this.#id("task", answer.taskId), this.#owner);
-        if (answer.kind === "request" && answer.id !== undefined) {
-          owned.give(this.#id("request", this.#scoped(answer.id.key)), this.#owner);
-        }
-      },
-      onEventId: (id) => {
-        // A client could not show a longer one.
-        if (id.length > MAX_SESSION_ID_CHARS) return;
-        owned.give(this.#id("event", this.#scoped(id)), this.#owner);
-      },
-      onRefused: (reason) =>
-        log.warn("Private server's answer cannot be judged", {
-          tunnel: this.#tunnel,
-          method: message?.method?.slice(0, 64),
-          reason,
-        }),
+      observer: this,
+    });
+  }
+
+  /** The one request that the answer is to. */
+  get #asked(): ClientMessage | undefined {
+    const { kind, messages } = this.#classified;
+    return kind === "request" ? messages[0] : undefined;
+  }
+
+  /** A session is over when the private server says so, or does not know it. */
+  onStatus(status: number): void {
+    const { kind, sessionId } = this.#classified;
+    if (kind !== "end_session" || sessionId === undefined) return;
+    const isOver = status >= 200 && status < 300 || status === 404;
+    if (isOver) this.#options.owned.end(this.#id("session", sessionId));
+  }
+
+  onSession(id: string): void {
+    if (this.#asked?.method !== INITIALIZE) return;
+    this.#options.owned.give(this.#id("session", id), this.#owner);
+    this.#arrival.record?.opened(id);
+    this.#session = id;
+  }
+
+  onMessage({ kind, id, taskId }: ServerMessage): void {
+    const { owned } = this.#options;
+    if (taskId !== undefined) owned.give(this.#id("task", taskId), this.#owner);
+    if (kind === "request" && id !== undefined) {
+      owned.give(this.#id("request", this.#scoped(id.key)), this.#owner);
+    }
+  }
+
+  onEventId(id: string): void {
+    // A client could not show a longer one.
+    if (id.length > MAX_SESSION_ID_CHARS) return;
+    this.#options.owned.give(this.#id("event", this.#scoped(id)), this.#owner);
+  }
+
+  onRefused(reason: string): void {
+    this.#options.log.warn("Private server's answer cannot be judged", {
+      tunnel: this.#tunnel,
+      method: this.#classified.messages[0]?.method?.slice(0, 64),
+      reason,
     });
   }
 
@@ -464,9 +472,16 @@ const INITIALIZE = "initialize";
 const DISCOVER = "server/discover";
 
 /** Who ids and shares belong to. */
-function ownerOf({ principal: { how, user } }: Authenticated): string {
-  return `${how} ${user}`;
+export function ownerOf({ principal }: Authenticated): string {
+  let owner = OWNERS.get(principal);
+  if (owner === undefined) {
+    const text = `${principal.how} ${principal.user}`;
+    owner = text;
+    OWNERS.set(principal, owner);
+  }
+  return owner;
 }
+const OWNERS = new WeakMap<object, string>();
 
 /** A task that belongs to who asks: no rule is about it. */
 const OWNED: Decision = { allowed: true, reason: "ordinary_method", layer: "ownership" };
