@@ -1,7 +1,7 @@
 /**
  * Where the time goes: the tunnel on Node at 32 in flight, both sides under the CPU profiler.
  *
- *     node bench/profile.mjs [--seconds 8] [--in-flight 32] [--top 25] [--dist dist] [--keep]
+ *     node bench/profile.mjs [--tunnel json|aware] [--seconds 8] [--in-flight 32] [--top 25] [--dist dist] [--keep]
  *
  * Prints the functions with the most self time on each side. `--keep` leaves the .cpuprofile files for a viewer.
  *
@@ -21,6 +21,7 @@ const WARM_UP_SECONDS = 3;
 
 const { values: flags } = parseArgs({
   options: {
+    "tunnel": { type: "string", default: "json" },
     "seconds": { type: "string", default: "8" },
     "in-flight": { type: "string", default: "32" },
     "top": { type: "string", default: "25" },
@@ -28,6 +29,7 @@ const { values: flags } = parseArgs({
     "keep": { type: "boolean", default: false },
   },
 });
+if (!["json", "aware"].includes(flags.tunnel)) throw new Error(`no such tunnel: ${flags.tunnel}`);
 const context = makeContext({ plan: "full", dist: flags.dist });
 process.on("exit", () => {
   killAll();
@@ -45,7 +47,8 @@ const leg = await startTunnel(context, upstream, "node", {
 const loadFor = (seconds) =>
   timedLoad({
     tool: context.loadTool,
-    url: leg.json,
+    url: leg[flags.tunnel],
+    authorization: flags.tunnel === "aware" ? leg.authorization : undefined,
     inFlight: Number(flags["in-flight"]),
     seconds,
   });

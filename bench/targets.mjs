@@ -63,6 +63,27 @@ export function judge(records) {
       (s) => s.median <= 0.4,
     ),
     row(
+      "aware tunnel vs a transparent one, 32 in flight",
+      "≥ 0.9×",
+      paired("aware", "32 in flight", "rate", "aware", "transparent", ratio),
+      "×",
+      atLeast(0.9),
+    ),
+    row(
+      "the same, when both ask for a token",
+      "≥ 0.9×",
+      paired("aware", "32 in flight", "rate", "aware", "transparent, token", ratio),
+      "×",
+      atLeast(0.9),
+    ),
+    row(
+      "p50 added by an aware tunnel, 1 in flight",
+      "≤ 0.15 ms",
+      paired("aware", "1 in flight", "p50Ms", "aware", "transparent", (a, b) => a - b),
+      " ms",
+      (s) => s.median <= 0.15,
+    ),
+    row(
       "100 MiB response vs the QUIC core's bulk rate",
       "≥ 0.8×",
       paired("bodies", "100 MiB down", "rateMibS", node, "core node", ratio),

@@ -479,6 +479,8 @@ export const AUDIT_LAST_MS = 60_000;
 export const AUDIT_FOLLOW_MS = 250;
 /** Lines that `audit tail -n` may ask for. */
 export const MAX_TAIL_LINES = 1_000_000;
+/** Up to this many rows, `audit tail -n` shows exactly so many: they are held until the end of the trail. */
+export const TAIL_HELD_ROWS = 10_000;
 /** Longest `--where`, characters, and parentheses and "not" inside one another. */
 export const MAX_WHERE_CHARS = 4_096;
 export const MAX_WHERE_DEPTH = 64;

@@ -1,7 +1,8 @@
 /**
  * The tunnel as a user runs it: `mcptun token issue`, `mcptun edge`, `mcptun rift`, two processes.
  *
- * Two tunnels: `json` speaks MCP, `work` plain HTTP. Limits are raised where a scenario would meet them
+ * Tunnels: `json` speaks MCP, `known` asks for a user's token before, `aware` judges as well, `work` is
+ * plain HTTP. Limits are raised where a scenario would meet them
  * on purpose (a 100 MiB body, 1,000 event streams); everything else is as shipped.
  *
  * @module
@@ -40,7 +41,7 @@ export async function startTunnel(context, upstream, runtime, flags = {}, audit)
     "--rift",
     "bench",
     "--tunnels",
-    "json,work,aware",
+    "json,work,known,aware",
   ];
   await run(issuer, [...issuerArgs, ...issue, "--ttl", "1d", "--out", token], {
     cwd: context.rootDir,
@@ -74,6 +75,7 @@ export async function startTunnel(context, upstream, runtime, flags = {}, audit)
     return {
       json,
       work,
+      known: `http://127.0.0.1:${publicPort}/known/mcp`,
       aware: `http://127.0.0.1:${publicPort}/aware/mcp`,
       authorization,
       watched: [{ role: "edge", pid: edge.pid }, { role: "rift", pid: rift.pid }],
@@ -128,6 +130,11 @@ name = "work"
 protocol = "http"
 
 [[tunnel]]
+name = "known"
+protocol = "mcp"
+auth = "edge"
+
+[[tunnel]]
 name = "aware"
 mode = "aware"
 allow_tools = ["search", "read_*", "list_files"]
@@ -135,6 +142,11 @@ deny_tools = ["execute_command"]
 
 [[rift.expose]]
 tunnel = "aware"
+upstream = "http://127.0.0.1:${upstream.jsonPort}/mcp"
+protocol = "mcp"
+
+[[rift.expose]]
+tunnel = "known"
 upstream = "http://127.0.0.1:${upstream.jsonPort}/mcp"
 protocol = "mcp"
 

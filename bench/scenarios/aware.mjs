@@ -1,6 +1,7 @@
 /**
  * What judging costs: the same call through a transparent and an aware tunnel of the same edge and
- * rift, in turns.
+ * rift, in turns; and through a transparent one that asks for the same user token, since an aware one
+ * must know whom it judges.
  *
  * @module
  */
@@ -9,6 +10,8 @@ import { LEGS } from "../legs/legs.mjs";
 import { startUpstream } from "../legs/upstream.mjs";
 import { timedLoad } from "../lib/load.mjs";
 import { sample } from "../lib/process.mjs";
+
+const KNOWN = "transparent, token";
 
 export const aware = {
   reference: "transparent",
@@ -27,6 +30,7 @@ export const aware = {
     const leg = await LEGS["mcptun node"].start(context, upstream);
     const ways = [
       ["transparent", { url: leg.json }],
+      [KNOWN, { url: leg.known, authorization: leg.authorization }],
       ["aware", { url: leg.aware, authorization: leg.authorization }],
     ];
     const load = (way, inFlight, forSeconds) =>

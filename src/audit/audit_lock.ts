@@ -2,13 +2,18 @@
  * One writer per trail: a lock file beside it, made only when there is none, with the process that
  * holds it. A lock whose process is gone is taken over.
  *
+ * Only who has claimed a dead lock may remove it. The name of a claim is made from the text of the lock,
+ * and no two locks have the same text: whoever judged a lock long ago claims that one, sees that it is
+ * no longer there, and removes nothing. A claim is a lock as well, and so is a claim of a dead claim.
+ *
  * Process ids are used again, and so are host names of containers. Where the system tells when a
  * process started (Linux), that decides; elsewhere a process with the same id counts as the holder.
  *
  * @module
  */
 
-import { randomBytes } from "node:crypto";
+import { Buffer } from "node:buffer";
+import { createHash, randomBytes } from "node:crypto";
 import { link, open, readFile, unlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import process from "node:process";
@@ -16,6 +21,8 @@ import process from "node:process";
 import { delay, systemClock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
 import { AUDIT_LOCK_BYTES } from "../limits.ts";
+import { NotRegularError, openRegular } from "../runtime/regular_file.ts";
+import { writeReason } from "./write_reason.ts";
 
 /** Who holds a lock. */
 interface Holder {
@@ -81,32 +88,50 @@ async function create(lockPath: string, text: string): Promise<boolean> {
     return true;
   } catch (cause) {
     if (codeOf(cause) === "EEXIST") return false;
-    const reason = cause instanceof Error ? cause.message : "unknown failure";
-    throw new TunnelError("STATE_UNUSABLE", `Cannot create "${lockPath}": ${reason}`, { cause });
+    throw failed("create", lockPath, cause);
   } finally {
     await unlink(temporary).catch(() => {}); // perhaps it was never made
   }
 }
 
 /**
- * Removes a lock that was judged, and no other that came in its place meanwhile: who removes one holds
- * a second file while looking again, so that nobody else removes anything between look and removal.
+ * Removes a lock or a claim that was judged to be of a dead process, unless it is gone, or another is
+ * at it.
  */
-async function putAway(lockPath: string, judged: string, me: Holder): Promise<void> {
-  const guardPath = `${lockPath}.takeover`;
-  const guard = `${JSON.stringify(me)}\n`;
-  if (!await create(guardPath, guard)) {
-    const found = await readLock(guardPath);
-    const holder = found === undefined ? undefined : holderOf(found);
-    // Left by one that was killed in these few lines; else it is at work, and done in a moment.
-    if (holder !== undefined && !await isAlive(holder, me)) await unlink(guardPath).catch(() => {});
-    else await delay(systemClock, TAKEOVER_POLL_MS, new AbortController().signal);
+async function putAway(path: string, judged: string, me: Holder): Promise<void> {
+  const claimPath = claimPathOf(path, judged);
+  if (await create(claimPath, `${JSON.stringify(me)}\n`)) {
+    try {
+      // Nobody else removes a lock of this text while the claim is held.
+      if (await readLock(path) === judged) await remove(path);
+    } finally {
+      await unlink(claimPath).catch(() => {}); // told at the next takeover of the same lock
+    }
     return;
   }
+  const found = await readLock(claimPath);
+  const holder = found === undefined ? undefined : holderOf(found);
+  // Left by one that was killed in these few lines; else it is at work, and done in a moment.
+  if (holder !== undefined && !await isAlive(holder, me)) await putAway(claimPath, found!, me);
+  else await delay(systemClock, TAKEOVER_POLL_MS, new AbortController().signal);
+}
+
+/** Where the lock with this text is claimed, to be removed. */
+export function claimPathOf(path: string, text: string): string {
+  const lockPath = path.replace(CLAIM, "");
+  const digest = createHash("sha256").update(`${path === lockPath ? "" : path}\n${text}`);
+  return `${lockPath}.${digest.digest("hex").slice(0, CLAIM_CHARS)}.takeover`;
+}
+
+/** So many that two never meet. */
+const CLAIM_CHARS = 32;
+const CLAIM = /\.[0-9a-f]{32}\.takeover$/;
+
+async function remove(path: string): Promise<void> {
   try {
-    if (await readLock(lockPath) === judged) await unlink(lockPath);
-  } finally {
-    await unlink(guardPath).catch(() => {}); // told at the next takeover
+    await unlink(path);
+  } catch (cause) {
+    if (codeOf(cause) !== "ENOENT") throw failed("remove", path, cause); // else by hand, meanwhile
   }
 }
 
@@ -117,10 +142,18 @@ async function release(lockPath: string, text: string): Promise<void> {
 
 async function readLock(lockPath: string): Promise<string | undefined> {
   try {
-    return (await readFile(lockPath, "utf8")).slice(0, AUDIT_LOCK_BYTES);
+    const file = await openRegular(lockPath);
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(AUDIT_LOCK_BYTES), 0);
+      return buffer.toString("utf8", 0, bytesRead);
+    } finally {
+      await file.close();
+    }
   } catch (cause) {
     if (codeOf(cause) === "ENOENT") return undefined;
-    throw cause;
+    // It is there, and names nobody.
+    if (cause instanceof NotRegularError || codeOf(cause) === "EACCES") return "";
+    throw failed("read", lockPath, cause);
   }
 }
 
@@ -171,6 +204,11 @@ function inUse(path: string, lockPath: string, whose: string): TunnelError {
     `Cannot write to "${path}": it is the audit trail ${whose} (give this edge another audit.file, ` +
       `or stop the other; if none is running, delete "${lockPath}")`,
   );
+}
+
+function failed(action: string, path: string, cause: unknown): TunnelError {
+  const text = `Cannot ${action} "${path}": ${writeReason(cause)}`;
+  return new TunnelError("STATE_UNUSABLE", text, { cause });
 }
 
 function codeOf(cause: unknown): unknown {

@@ -21,6 +21,7 @@ import { lostBody } from "./marker_line.ts";
 import type { AuditRecord, AuditSink } from "./record.ts";
 import { recordBody } from "./record_line.ts";
 import type { TrailHead } from "./trail_head.ts";
+import { writeReason } from "./write_reason.ts";
 
 /** How records are written. */
 export interface WriterOptions {
@@ -338,7 +339,7 @@ export class AuditWriter implements AuditSink {
 
   #failed(error: unknown): void {
     const { path, log, onFailure } = this.#options;
-    const reason = reasonOf(error);
+    const reason = writeReason(error);
     const text = `Cannot write to "${path}": ${reason}`;
     if (this.#failure === undefined) {
       const then = onFailure === "block" ? "new exchanges are refused" : "exchanges go on";
@@ -388,22 +389,3 @@ export class AuditWriter implements AuditSink {
 }
 
 const OPEN_BRACE = 0x7b;
-
-/** What a person must do about it, where that is known. */
-function reasonOf(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const known = REASONS[code];
-  if (known !== undefined) return known;
-  return (error instanceof Error ? error.message : String(error)).replace(/^Cannot [^:]*: /, "");
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: "no space is left on the disk (make room there)",
-  EDQUOT: "the disk quota is used up (make room there)",
-  EROFS: "the disk is read-only",
-  EACCES: "permission denied (this user may not write there)",
-  EPERM: "permission denied (this user may not write there)",
-  EIO: "the disk fails (EIO)",
-  EFBIG: "the file is larger than this user may make one",
-  ENOENT: "its folder is gone",
-};

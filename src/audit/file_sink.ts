@@ -53,7 +53,7 @@ export function openFileSink(path: string, how: "create" | "append"): LineSink {
   } catch (cause) {
     // ENXIO: a FIFO without a reader, or a socket.
     if (codeOf(cause) === "ELOOP") throw unusable(path, "it is a symbolic link", "name the file");
-    if (codeOf(cause) === "ENXIO") throw unusable(path, "it is not a regular file", "move it away");
+    if (codeOf(cause) === "ENXIO") throw unusable(path, "it is not a regular file", REMEDY);
     throw cause;
   }
   try {
@@ -76,7 +76,7 @@ class FileSink implements LineSink {
 
   constructor(fd: number, path: string) {
     const stats = fstatSync(fd, { bigint: true });
-    if (!stats.isFile()) throw unusable(path, "it is not a regular file", "move it away");
+    if (!stats.isFile()) throw unusable(path, "it is not a regular file", REMEDY);
     const mode = Number(stats.mode & 0o777n);
     // Windows has no group and other bits.
     if (process.platform !== "win32" && (mode & 0o077) !== 0) {
@@ -132,6 +132,8 @@ class FileSink implements LineSink {
     });
   }
 }
+
+const REMEDY = "name another audit.file";
 
 function unusable(path: string, problem: string, remedy: string): TunnelError {
   return new TunnelError("STATE_UNUSABLE", `Cannot write to "${path}": ${problem} (${remedy})`);

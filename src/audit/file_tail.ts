@@ -7,10 +7,11 @@
  */
 
 import { Buffer } from "node:buffer";
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 
 import { TunnelError } from "../errors.ts";
 import { AUDIT_LINE_BYTES, AUDIT_QUEUE_BYTES, AUDIT_TORN_BYTES } from "../limits.ts";
+import { openRegular } from "../runtime/regular_file.ts";
 import { isTrailLine, lineHash, readMarker, type Torn } from "./marker_line.ts";
 import { RECORD_VERSION } from "./record.ts";
 
@@ -40,7 +41,7 @@ export interface FileTail {
  *   it cannot be read.
  */
 export async function readTail(path: string): Promise<FileTail> {
-  const file = await open(path, "r");
+  const file = await openRegular(path);
   try {
     return await tailOf(file, path);
   } finally {
@@ -55,7 +56,7 @@ export async function readTail(path: string): Promise<FileTail> {
  * @throws {TunnelError} `STATE_UNUSABLE`; the system's error when it cannot be read.
  */
 export async function hasLine(path: string, hash: string): Promise<boolean> {
-  const file = await open(path, "r");
+  const file = await openRegular(path);
   try {
     const { size } = await file.stat();
     for await (const { bytes, end } of linesFromEnd(file, size, path)) {

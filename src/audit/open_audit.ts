@@ -1,7 +1,8 @@
 /** Opens the audit trail of an edge. @module */
 
-import { stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import type { Stats } from "node:fs";
+import { lstat, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 
 import type { Clock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
@@ -14,6 +15,7 @@ import { openDigestKey } from "./keyed_digest.ts";
 import type { AuditSink } from "./record.ts";
 import { openSigningKey, type StateFiles } from "./signing_key.ts";
 import { readHead, writeHead } from "./trail_head.ts";
+import { writeReason } from "./write_reason.ts";
 
 /** How a trail is kept; the configuration's `[audit]`. Times in ms, sizes in bytes. */
 export interface AuditSettings {
@@ -76,15 +78,15 @@ export interface Audit extends AuditSink {
  */
 export async function openAudit(options: OpenAuditOptions): Promise<Audit> {
   const { settings, files, stateDir, log, signal } = options;
-  await refuseWithoutFolder(settings.file);
+  await refuseBadPlace(settings.file);
   const lock = await lockTrail(settings.file);
   try {
     return await open(options, lock);
   } catch (cause) {
     await lock.release();
     if (cause instanceof TunnelError) throw cause;
-    const reason = cause instanceof Error ? cause.message : "unknown failure";
-    throw new TunnelError("STATE_UNUSABLE", `Cannot open "${settings.file}": ${reason}`, { cause });
+    const text = `Cannot write to "${settings.file}": ${writeReason(cause)}`;
+    throw new TunnelError("STATE_UNUSABLE", text, { cause });
   }
 
   async function open(
@@ -145,13 +147,33 @@ export async function openAudit(options: OpenAuditOptions): Promise<Audit> {
   }
 }
 
-async function refuseWithoutFolder(path: string): Promise<void> {
+/** Before a lock is made beside it. A link, and what others may read, are the sink's to refuse. */
+async function refuseBadPlace(path: string): Promise<void> {
   const folder = dirname(path);
-  const stats = await stat(folder).catch(() => undefined);
-  if (stats?.isDirectory() === true) return;
-  throw new TunnelError(
-    "STATE_UNUSABLE",
-    `Cannot write to "${path}": there is no folder "${folder}" (make it, writable for this user ` +
-      "alone, or name another audit.file)",
+  const around = await stat(folder).catch(() => undefined);
+  if (around?.isDirectory() !== true) {
+    throw unusable(
+      path,
+      `there is no folder "${folder}" (make it, writable for this user alone, or name another ` +
+        "audit.file)",
+    );
+  }
+  let stats: Stats;
+  try {
+    stats = await lstat(path);
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return;
+    throw unusable(path, writeReason(cause), cause);
+  }
+  if (stats.isFile() || stats.isSymbolicLink()) return;
+  throw unusable(
+    path,
+    stats.isDirectory()
+      ? `it is a folder (name a file in it, such as "${join(path, "audit.jsonl")}")`
+      : "it is not a regular file (name another audit.file)",
   );
+}
+
+function unusable(path: string, problem: string, cause?: unknown): TunnelError {
+  return new TunnelError("STATE_UNUSABLE", `Cannot write to "${path}": ${problem}`, { cause });
 }

@@ -12,6 +12,7 @@ import type { Buffer } from "node:buffer";
 import { type Clock, delay } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
 import { AUDIT_DISORDER_MS, AUDIT_FOLLOW_MS, AUDIT_LAST_MS, AUDIT_LONGEST_MS } from "../limits.ts";
+import { NotRegularError } from "../runtime/regular_file.ts";
 import { findLastLines } from "./last_lines.ts";
 import { type SeenRecord, timeAtStart } from "./read_record.ts";
 import { readWanted, type RecordFilter } from "./record_filter.ts";
@@ -66,9 +67,13 @@ export async function* readTrail(query: TrailQuery): AsyncGenerator<readonly Buf
     if (!signal.aborted) await reader.noteRest();
   } catch (error) {
     if (error instanceof TunnelError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
+    // A rotated file, perhaps.
+    const { code, path: named = path } = error as NodeJS.ErrnoException;
+    if (error instanceof NotRegularError) {
+      throw unreadable(named, error.isFolder ? REASONS["EISDIR"]! : error.message, error);
+    }
     if (code === undefined || !/^E[A-Z]+$/.test(code)) throw error;
-    throw unreadable(path, REASONS[code] ?? code, error);
+    throw unreadable(named, REASONS[code] ?? code, error);
   } finally {
     await reader?.close();
   }

@@ -154,6 +154,42 @@ export const RECORD_FIELDS = [
   "prev",
 ] as const;
 
+/**
+ * The members that hold one word of a fixed list. Lines about the trail itself have types as well; the
+ * layers are those of the policy, and `ownership` for what belongs to another user.
+ */
+export const RECORD_WORDS = {
+  type: ["exchange", "intent", "open", "checkpoint", "lost"],
+  transport: ["quic"],
+  how: words<Principal["how"]>({ user_token: 0, jwt: 0, certificate: 0, proxy_header: 0 }),
+  era: words<NonNullable<AuditRecord["era"]>>({ modern: 0, legacy: 0 }),
+  kind: words<NonNullable<AuditCall["kind"]>>({
+    tool: 0,
+    resource: 0,
+    prompt: 0,
+    method: 0,
+    task: 0,
+  }),
+  decision: words<NonNullable<AuditCall["decision"]>>({ allow: 0, deny: 0 }),
+  layer: ["tunnel", "user", "ownership"],
+  result: words<AuditResult>({
+    ok: 0,
+    tool_error: 0,
+    rpc_error: 0,
+    denied: 0,
+    refused: 0,
+    upstream_error: 0,
+    aborted_by_client: 0,
+    timeout: 0,
+  }),
+} as const satisfies Partial<Record<typeof RECORD_FIELDS[number], readonly string[]>>;
+
+/** All words of a type: one that is missing does not compile. */
+function words<Word extends string>(all: Readonly<Record<Word, 0>>): readonly Word[] {
+  // Proof of the cast: the keys of the record, in the order of its text.
+  return Object.keys(all) as Word[];
+}
+
 /** Where records go. */
 export interface AuditSink {
   /**

@@ -7,8 +7,9 @@
  */
 
 import type { Buffer } from "node:buffer";
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { type FileHandle, stat } from "node:fs/promises";
 
+import { openRegular } from "../runtime/regular_file.ts";
 import { rotatedFiles } from "./file_names.ts";
 
 /** A file that is open. It keeps being the same file when it is renamed. */
@@ -25,11 +26,11 @@ export class OpenFile {
     this.key = key;
   }
 
-  /** @returns `undefined` when there is no such file. Rejects when it may not be read. */
+  /** @returns `undefined` when there is no such file. Rejects when it may not be read, or is no file. */
   static async open(path: string): Promise<OpenFile | undefined> {
     let handle: FileHandle;
     try {
-      handle = await open(path, "r");
+      handle = await openRegular(path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;

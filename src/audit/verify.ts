@@ -1,11 +1,11 @@
 /** Reads the files of a trail, in their order, and checks them. @module */
 
 import { Buffer } from "node:buffer";
-import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 
 import { TunnelError } from "../errors.ts";
 import { AUDIT_LINE_BYTES, VERIFY_READ_BYTES } from "../limits.ts";
+import { NotRegularError, openRegular } from "../runtime/regular_file.ts";
 import { rotatedFiles } from "./file_names.ts";
 import { readMarker } from "./marker_line.ts";
 import type { TrailHead } from "./trail_head.ts";
@@ -47,7 +47,9 @@ export async function verifyTrail(options: VerifyOptions): Promise<VerifyReport>
       file: undefined,
       line: undefined,
       text:
-        `the edge has signed ${head.records} records, up to file ${head.file}: that signature is ` +
+        `the edge has signed ${head.records} record${
+          head.records === 1 ? "" : "s"
+        }, up to file ${head.file}: that signature is ` +
         "not here, so what was written up to it is missing",
     });
   }
@@ -73,21 +75,13 @@ async function openFiles(source: VerifyOptions["source"]): Promise<OpenedFile[]>
   const add = async (path: string, whenAbsent: "skip" | "fail"): Promise<void> => {
     let handle: FileHandle;
     try {
-      // Without it, a FIFO would wait for its writer.
-      handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+      handle = await openRegular(path);
     } catch (cause) {
       if (whenAbsent === "skip" && codeOf(cause) === "ENOENT") return;
       throw unreadable(path, cause);
     }
     opened.push({ path, handle });
-    const stats = await handle.stat({ bigint: true });
-    if (!stats.isFile()) {
-      const what = stats.isDirectory()
-        ? "it is a folder (name the files in it)"
-        : "it is not a file";
-      throw new TunnelError("AUDIT_UNREADABLE", `Cannot read "${path}": ${what}`);
-    }
-    const { dev, ino } = stats;
+    const { dev, ino } = await handle.stat({ bigint: true });
     if (!seen.has(`${dev} ${ino}`)) {
       seen.add(`${dev} ${ino}`);
       return;
@@ -191,6 +185,10 @@ const MAX_DAMAGED_LINE_BYTES = 64 * AUDIT_LINE_BYTES;
 function unreadable(path: string, cause: unknown): TunnelError {
   const reason = codeOf(cause) === "ENOENT"
     ? "no such file"
+    : cause instanceof NotRegularError && cause.isFolder
+    ? "it is a folder (name the files in it)"
+    : codeOf(cause) === "EACCES"
+    ? "permission denied (read it as the user of the edge)"
     : cause instanceof Error
     ? cause.message
     : "unknown failure";

@@ -65,6 +65,9 @@ export class ChainCheck {
   #unsignedLines = 0;
   #oldestKept = 0;
   #oldestSigned = 0;
+  /** The line that opens the first file, when it is not the first of the trail. */
+  #startsLater: { readonly marker: OpenMarker; readonly file: string } | undefined;
+  #isStartMissing = false;
 
   constructor(trust: Trust) {
     this.#trust = trust;
@@ -110,10 +113,12 @@ export class ChainCheck {
     const torn = open + (lines === undefined ? 0 : lines.bytes + 1);
     const place = { file: this.#path, line: lines?.line ?? this.#line + 1 };
     if (torn > 0 && this.#why !== undefined && this.#why !== "count") {
-      const text = `${torn} bytes stand behind the line that ended the file`;
+      const text = `${bytesText(torn)} ${
+        torn === 1 ? "stands" : "stand"
+      } behind the line that ended the file`;
       this.findings.problem({ code: "added", ...place, text });
     } else if (torn > 0) {
-      const text = `the last line is torn (${torn} bytes): a crash in the middle of a write`;
+      const text = `the last line is torn (${bytesText(torn)}): a crash in the middle of a write`;
       this.findings.note({ code: "torn", ...place, text });
     }
     this.#torn = undefined;
@@ -143,7 +148,7 @@ export class ChainCheck {
         file,
         line,
         text: `when the edge started here, lines were missing that it had signed (up to ` +
-          `${missing.records} records)`,
+          `${recordsText(missing.records)})`,
       });
     }
     if (this.#isOpened) {
@@ -162,6 +167,7 @@ export class ChainCheck {
           `number ${this.#oldestKept} on (name them, if they were moved)`,
       });
     }
+    const lacksEarlier = this.#noteStart(numbers.length === 0 ? 0 : lowest, all);
     const keys = [...this.#signatures].map(([id, signatures]) => ({
       id,
       trusted: this.#isTrusted(id),
@@ -170,10 +176,17 @@ export class ChainCheck {
     const { problems, moreProblems, notes } = this.findings;
     const isProved = keys.some(({ trusted }) => trusted);
     return {
-      verdict: problems.length > 0 ? "damaged" : isProved ? "intact" : "unproven",
+      verdict: problems.length > 0
+        ? "damaged"
+        : !isProved
+        ? "unproven"
+        : lacksEarlier
+        ? "incomplete"
+        : "intact",
       files: this.#files,
       lines: this.#files.reduce((sum, { lines }) => sum + lines, 0),
       records: this.#files.reduce((sum, { records }) => sum + records, 0),
+      recordsBefore: this.#isStartMissing ? undefined : this.#startsLater?.marker.records ?? 0,
       bytes: this.#files.reduce((sum, { bytes }) => sum + bytes, 0),
       problems,
       moreProblems,
@@ -184,6 +197,29 @@ export class ChainCheck {
       end: this.#end,
       keys,
     };
+  }
+
+  /**
+   * Says what is before the first file, if anything is.
+   *
+   * @returns Are these some of the files, and are there earlier ones that retention has kept?
+   */
+  #noteStart(lowest: number, all: "all" | "some"): boolean {
+    if (this.#startsLater === undefined) return false;
+    const { marker: { file, records }, file: path } = this.#startsLater;
+    const before = records === 0
+      ? "nothing was recorded before this line"
+      : `${records === 1 ? "the record" : `the first ${records} records`} of the trail ${
+        records === 1 ? "before this line is" : "are"
+      } not here`;
+    const isKept = this.#oldestKept < lowest;
+    const why = isKept
+      ? `${numbersText(this.#oldestKept, lowest - 1)} not among the files that are checked, and ` +
+        `retention had not removed ${lowest - this.#oldestKept === 1 ? "it" : "them"}`
+      : "retention has removed the files before";
+    const text = `the trail begins with file ${file}: ${before}; ${why}`;
+    this.findings.note({ code: "starts_later", file: path, line: 1, text });
+    return isKept && all === "some";
   }
 
   #otherLine(bytes: Buffer, prev: string | undefined): void {
@@ -256,14 +292,7 @@ export class ChainCheck {
     if (before === undefined) {
       this.#records = marker.records;
       this.#isCountKnown = true;
-      if (marker.prev === undefined) return;
-      this.findings.note({
-        code: "starts_later",
-        file: this.#path,
-        line: this.#line,
-        text: `the trail begins with file ${marker.file}, after ${marker.records} records: what ` +
-          "was before is not here",
-      });
+      if (marker.prev !== undefined) this.#startsLater = { marker, file: this.#path };
       return;
     }
     const number = before.number ?? marker.file - 1;
@@ -273,7 +302,7 @@ export class ChainCheck {
       this.#problem("added", `a second file with number ${marker.file}`);
     } else if (marker.prev !== this.#last) {
       const missing = marker.records - this.#records;
-      const count = missing > 0 ? ` (${missing} records)` : "";
+      const count = missing > 0 ? ` (${recordsText(missing)})` : "";
       this.findings.problem({
         code: "truncated",
         file: before.path,
@@ -374,7 +403,7 @@ export class ChainCheck {
     const at = found?.line ?? this.#line - 1;
     const note = (): void => {
       const text =
-        `a torn line (${torn.bytes} bytes): a crash in the middle of a write; the chain ` +
+        `a torn line (${bytesText(torn.bytes)}): a crash in the middle of a write; the chain ` +
         "goes on behind it";
       this.findings.note({ code: "torn", file: this.#path, line: at, text });
     };
@@ -417,6 +446,7 @@ export class ChainCheck {
   /** @param prev What the first line continues from: it is taken for what was before. */
   #noOpenLine(prev: string | undefined): void {
     this.#isFirstLine = false;
+    if (this.#files.length === 0) this.#isStartMissing = true;
     this.#last = prev;
     this.#isCountKnown = false;
     this.findings.problem({
@@ -460,6 +490,14 @@ function isRecordAt(buffer: Buffer, start: number): boolean {
   return RECORD_STARTS.some((text) =>
     buffer.compare(text, 0, text.length, start, start + text.length) === 0
   );
+}
+
+function recordsText(count: number): string {
+  return `${count} record${count === 1 ? "" : "s"}`;
+}
+
+function bytesText(count: number): string {
+  return `${count} byte${count === 1 ? "" : "s"}`;
 }
 
 function numbersText(from: number, to: number): string {

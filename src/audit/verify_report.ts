@@ -52,13 +52,16 @@ export interface VerifiedFile {
 /** All that was found. */
 export interface VerifyReport {
   /**
-   * `intact`: nothing is wrong, and signatures by a trusted key say so. `unproven`: nothing is wrong
-   * in itself, but no trusted key has signed it. `damaged`: there are problems.
+   * `intact`: nothing is wrong, and signatures by a trusted key say so. `incomplete`: the same, but
+   * earlier files, which retention had kept, are not among those that were given. `unproven`: nothing
+   * is wrong in itself, but no trusted key has signed it. `damaged`: there are problems.
    */
-  readonly verdict: "intact" | "unproven" | "damaged";
+  readonly verdict: "intact" | "incomplete" | "unproven" | "damaged";
   readonly files: readonly VerifiedFile[];
   readonly lines: number;
   readonly records: number;
+  /** Records of the trail before the first file that is here; `undefined` when that is not known. */
+  readonly recordsBefore: number | undefined;
   readonly bytes: number;
   readonly problems: readonly Finding<ProblemCode>[];
   /** Problems besides those that are listed. */

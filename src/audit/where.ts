@@ -10,7 +10,8 @@
  * ```
  *
  * It is checked whole before the first record is read: an unknown field, or a comparison that
- * makes no sense for it, is a mistake and not a condition that nothing meets. There are no regular
+ * makes no sense for it, or a word that it never holds, is a mistake and not a condition that nothing
+ * meets. There are no regular
  * expressions; the time of a test is bounded by the expression times the record.
  *
  * @module
@@ -20,6 +21,7 @@ import { MAX_WHERE_CHARS, MAX_WHERE_DEPTH } from "../limits.ts";
 import { compileMatcher, isExact, Text } from "../policy/pattern.ts";
 import { patternProblem } from "../policy/pattern_problem.ts";
 import { FIELD_KINDS, type FieldKind, type RecordField, type SeenRecord } from "./read_record.ts";
+import { RECORD_WORDS } from "./record.ts";
 import { type Token, tokensOf, type WhereProblem } from "./where_token.ts";
 
 /** An expression that may be asked. */
@@ -229,8 +231,19 @@ function compare(comparison: Comparison): Test {
 }
 
 /** The same, or with `~`: matches the glob, or holds the text when it has no wildcard. */
-function textTest({ operator, value: { text, column } }: Comparison): (value: string) => boolean {
-  if (operator === "=") return (value) => value === text;
+function textTest(
+  { field, operator, value: { text, column } }: Comparison,
+): (value: string) => boolean {
+  if (operator === "=") {
+    const known = WORDS[field];
+    if (known !== undefined && !known.includes(text)) {
+      throw new Mistake(
+        column,
+        `"${field}" is never ${JSON.stringify(text)} (it is one of: ${known.join(", ")})`,
+      );
+    }
+    return (value) => value === text;
+  }
   if (isExact(text)) return (value) => value.includes(text);
   const problem = patternProblem(text, "subject");
   if (problem !== undefined) {
@@ -267,6 +280,7 @@ function shown({ kind, text }: Token): string {
   return kind === "end" ? "the end" : JSON.stringify(text);
 }
 
+const WORDS: Readonly<Partial<Record<RecordField, readonly string[]>>> = RECORD_WORDS;
 const KEYWORDS: ReadonlySet<string> = new Set(["and", "or", "not"]);
 const OPERATORS: Readonly<Record<FieldKind, readonly Operator[]>> = {
   number: ["=", "!=", "<", "<=", ">", ">="],

@@ -1,6 +1,6 @@
 /** The flags that choose records, the same for every command that reads the trail. @module */
 
-import type { AuditResult } from "../audit/record.ts";
+import { RECORD_WORDS } from "../audit/record.ts";
 import { compileFilter, type RecordFilter } from "../audit/record_filter.ts";
 import { parseWhere, type Where } from "../audit/where.ts";
 import { nearest } from "../config/nearest.ts";
@@ -35,9 +35,9 @@ export function filterOf(flags: FilterFlags, nowMs: number): FlagFilter {
     const problem = pattern === undefined ? undefined : patternProblem(pattern, "subject");
     if (problem !== undefined) throw usage(`--${name}: ${JSON.stringify(pattern)}: ${problem}`);
   }
-  if (decision !== undefined) oneOf("--decision", decision, DECISIONS);
+  if (decision !== undefined) oneOf("--decision", decision, RECORD_WORDS.decision);
   const results = result?.split(",").map((word) => word.trim());
-  for (const word of results ?? []) oneOf("--result", word, RESULTS);
+  for (const word of results ?? []) oneOf("--result", word, RECORD_WORDS.result);
   const sinceMs = since === undefined ? undefined : momentOption("--since", since, nowMs);
   const untilMs = until === undefined ? undefined : momentOption("--until", until, nowMs);
   if (sinceMs !== undefined && untilMs !== undefined && untilMs <= sinceMs) {
@@ -75,15 +75,3 @@ function oneOf(flag: string, word: string, known: readonly string[]): void {
 function usage(message: string): TunnelError {
   return new TunnelError("USAGE", message);
 }
-
-const DECISIONS = ["allow", "deny"];
-const RESULTS = [
-  "ok",
-  "tool_error",
-  "rpc_error",
-  "denied",
-  "refused",
-  "upstream_error",
-  "aborted_by_client",
-  "timeout",
-] as const satisfies readonly AuditResult[];

@@ -1,5 +1,7 @@
 /** A record as the cells of one line for people: short, inert, without colour. @module */
 
+import { basename } from "node:path";
+
 import type { SeenCall, SeenRecord } from "../audit/read_record.ts";
 import { inertText } from "./fitted_table.ts";
 
@@ -22,8 +24,12 @@ export interface AuditRow {
   readonly call: string;
   /** The rule that decided, or what went wrong. */
   readonly rule: string;
-  /** The same without what the call says already, and without the place. */
+  /** The same without what the call says already. */
   readonly shortRule: string;
+  /** Where the rule stands, `file:line:column`; empty without a rule. */
+  readonly place: string;
+  /** The same with the file's name alone. */
+  readonly shortPlace: string;
 }
 
 /** What became of an exchange that has an intent and no record. */
@@ -39,6 +45,7 @@ export const NO_TUNNEL = "-";
 /** The cells for a record. */
 export function rowOf(record: SeenRecord, outcome?: Outcome): AuditRow {
   const { time, status, client, user, tunnel } = record;
+  const ruleAt = record.rule === undefined || outcome !== undefined ? "" : record.rule_at ?? "";
   return {
     timeMs: time,
     ...resultOf(record, outcome),
@@ -54,6 +61,8 @@ export function rowOf(record: SeenRecord, outcome?: Outcome): AuditRow {
       : callText(record),
     rule: ruleText(record, outcome, "whole"),
     shortRule: ruleText(record, outcome, "short"),
+    place: inertText(ruleAt),
+    shortPlace: inertText(basename(ruleAt)),
   };
 }
 
@@ -120,15 +129,17 @@ function ruleText(
   outcome: Outcome | undefined,
   form: "whole" | "short",
 ): string {
-  const { result, code, error_code: errorCode, rule, rule_at: ruleAt, reason, decision } = record;
+  const { result, code, error_code: errorCode, rule, reason, decision } = record;
   if (outcome === "lost") return "the edge ended before it was over";
   if (outcome === "open") return "in flight, or the edge has ended";
   const parts: string[] = [];
   if (code !== undefined) parts.push(code);
   else if (errorCode !== undefined && result === "rpc_error") parts.push(`error ${errorCode}`);
   if (rule !== undefined) {
-    const short = rule.replace(/^(allow|deny)_[a-z]+ /, "$1 ");
-    parts.push(form === "short" ? short : ruleAt === undefined ? rule : `${rule} ${ruleAt}`);
+    parts.push(form === "short" ? rule.replace(/^(allow|deny)_[a-z]+ /, "$1 ") : rule);
+  } else if (result === "refused" && decision === undefined && reason !== undefined) {
+    // A message that could not be read: no layer was asked.
+    parts.push(reason.replaceAll("_", " "));
   } else if (decision === "deny" || DEFAULTS.has(reason ?? "")) {
     const words = reason ?? "no reason given";
     const { layer } = record;

@@ -8,7 +8,7 @@ import { readTrail } from "../audit/read_trail.ts";
 import { readWanted, type RecordFilter } from "../audit/record_filter.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { TunnelError } from "../errors.ts";
-import { MAX_TAIL_LINES } from "../limits.ts";
+import { MAX_TAIL_LINES, TAIL_HELD_ROWS } from "../limits.ts";
 import { type FilterFlags, filterOf } from "./audit_filter.ts";
 import { type AuditRow, type Outcome, rowOf } from "./audit_row.ts";
 import { auditFile, AuditNotes, type AuditSourceOptions } from "./audit_source.ts";
@@ -46,9 +46,14 @@ export async function runAuditTail(
   const notes = new AuditNotes(io);
   // Whoever names the type in a condition asks for lines of every type.
   const types = where?.fields.has("type") === true ? "every" : "exchanges";
-  const printer = options.json === true
-    ? new RawPrinter(io, filter)
-    : new RowPrinter({ io, filter, types, options, notes });
+  const printer = options.json === true ? new RawPrinter(io, filter) : new RowPrinter({
+    io,
+    filter,
+    types,
+    options,
+    notes,
+    last: mode === "once" && count !== undefined && count <= TAIL_HELD_ROWS ? count : undefined,
+  });
   const counts = options.json === true || types === "every"
     ? () => true
     : ({ type }: SeenRecord) => type === "exchange" || type === "lost";
@@ -68,9 +73,17 @@ export async function runAuditTail(
   }
   if (mode === "once") await printer.end();
   notes.flush();
+  if (mode === "once" && printer.isEmpty && count !== 0 && !io.signal.aborted) {
+    const isAsked = filter.isSelective || options.since !== undefined ||
+      options.until !== undefined;
+    const text = isAsked ? "no record matches" : "the trail has no records yet";
+    io.stderr.write(`mcptun: note: ${text}\n`);
+  }
 }
 
 interface Printer {
+  /** Has nothing been printed, so that a person would wonder? Lines for machines speak for themselves. */
+  readonly isEmpty: boolean;
   print(lines: readonly Buffer[]): Promise<void>;
   /** The trail has ended. */
   end(): Promise<void>;
@@ -78,6 +91,7 @@ interface Printer {
 
 /** Lines as they are, bytes unchanged. */
 class RawPrinter implements Printer {
+  readonly isEmpty = false;
   readonly #io: Io;
   readonly #filter: RecordFilter;
 
@@ -112,19 +126,30 @@ class RowPrinter implements Printer {
   readonly #notes: AuditNotes;
   readonly #intents = new OpenIntents();
   readonly #table = new AuditTable();
+  readonly #last: number | undefined;
+  /** The last ones, when only so many are to be shown: what has no outcome comes on top of them. */
+  #held: AuditRow[] = [];
+  #isEmpty = true;
 
-  constructor({ io, filter, types, options, notes }: {
+  constructor({ io, filter, types, options, notes, last }: {
     readonly io: Io;
     readonly filter: RecordFilter;
     readonly types: "exchanges" | "every";
     readonly options: AuditTailOptions;
     readonly notes: AuditNotes;
+    /** How many rows are shown at the end; absent: each as it comes. */
+    readonly last: number | undefined;
   }) {
     this.#io = io;
     this.#filter = filter;
     this.#types = types;
     this.#options = options;
     this.#notes = notes;
+    this.#last = last;
+  }
+
+  get isEmpty(): boolean {
+    return this.#isEmpty;
   }
 
   async print(lines: readonly Buffer[]): Promise<void> {
@@ -139,11 +164,19 @@ class RowPrinter implements Printer {
       rows.push(...this.#unfinished(this.#intents.see(record), "lost"));
       if (this.#isShown(record)) rows.push(rowOf(record));
     }
-    await this.#write(rows);
+    if (this.#last === undefined) await this.#write(rows);
+    else this.#hold(rows, this.#last);
   }
 
   async end(): Promise<void> {
-    await this.#write(this.#unfinished(this.#intents.takeAll(), "open"));
+    const rows = this.#unfinished(this.#intents.takeAll(), "open");
+    if (this.#last !== undefined) this.#hold(rows, this.#last);
+    await this.#write(this.#last === undefined ? rows : this.#held.splice(0));
+  }
+
+  #hold(rows: readonly AuditRow[], last: number): void {
+    this.#held.push(...rows);
+    this.#held.splice(0, Math.max(0, this.#held.length - last));
   }
 
   /** Intents are no news, but for those without an outcome. */
@@ -163,6 +196,7 @@ class RowPrinter implements Printer {
   }
 
   async #write(rows: readonly AuditRow[]): Promise<void> {
+    if (rows.length > 0) this.#isEmpty = false;
     const lines = this.#table.lines(rows, viewOf(this.#io, this.#options));
     await writeOut(this.#io, lines.map((line) => `${line}\n`).join(""));
   }

@@ -1,14 +1,23 @@
 /** `mcptun audit verify`: is the trail what was written? @module */
 
-import { closeSync, openSync, readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { closeSync, readFileSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import process from "node:process";
 
 import { escapeUnseen } from "../audit/line_text.ts";
-import { isKeyId, type PublicKey, publicKeyOfText } from "../audit/signing_key.ts";
+import {
+  isKeyId,
+  KEY_FILE,
+  PUBLIC_KEY_FILE,
+  type PublicKey,
+  publicKeyOfText,
+} from "../audit/signing_key.ts";
 import { verifyTrail } from "../audit/verify.ts";
 import type { Finding, VerifyReport } from "../audit/verify_report.ts";
 import { formatSize } from "../config/value.ts";
 import { TunnelError } from "../errors.ts";
+import { NotRegularError, openRegularSync } from "../runtime/regular_file.ts";
 import { readAuditState } from "./audit_setup.ts";
 import { inertText } from "./fitted_table.ts";
 import type { Io } from "./io.ts";
@@ -25,7 +34,7 @@ export interface AuditVerifyOptions {
 
 /**
  * Checks, prints what was found, and gives the exit code: 0 for a trail that is intact by a key that
- * is trusted, else 1.
+ * is trusted, else 1 (also when earlier files are missing).
  *
  * @throws {TunnelError} `USAGE`, `CONFIG_INVALID`; `STATE_UNUSABLE` when a file cannot be read.
  */
@@ -49,7 +58,7 @@ export async function runAuditVerify(
   const given = (options.key ?? []).map((text) => givenKey(io, text));
   // Keys that are named replace the one of the state directory: it may be on another host.
   const isFromState = given.length === 0 && (read !== undefined || trail !== undefined);
-  const state = isFromState ? await readAuditState(config.edge.stateDir, trail) : undefined;
+  const state = isFromState ? await stateOf(config.edge.stateDir, trail) : undefined;
   const keys = given.flatMap((key) => typeof key === "string" ? [] : [key]);
   if (state?.key !== undefined) keys.push(state.key);
   const paths = files.map((file) => resolve(io.cwd, file));
@@ -67,10 +76,38 @@ export async function runAuditVerify(
   return report.verdict === "intact" ? 0 : 1;
 }
 
+/** As `readAuditState`; another user than the edge's is told how to check without its private key. */
+async function stateOf(
+  stateDir: string,
+  trail: string | undefined,
+): ReturnType<typeof readAuditState> {
+  try {
+    return await readAuditState(stateDir, trail);
+  } catch (error) {
+    const path = join(stateDir, KEY_FILE);
+    if (!(error instanceof TunnelError) || !await isOthers(path, error.cause)) throw error;
+    throw new TunnelError(
+      "AUDIT_UNREADABLE",
+      `Cannot read "${path}": it is the edge's private key, and this process runs as another user ` +
+        `(give its public half with --key FILE: a copy of "${PUBLIC_KEY_FILE}", which stands beside ` +
+        "it; or run this as the user of the edge)",
+      { cause: error },
+    );
+  }
+}
+
+async function isOthers(path: string, cause: unknown): Promise<boolean> {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  if (code === "EACCES" || code === "EPERM") return true;
+  const own = process.getuid?.(); // absent on Windows
+  const stats = await stat(path).catch(() => undefined);
+  return own !== undefined && stats !== undefined && stats.uid !== own;
+}
+
 function givenKey(io: Io, given: string): PublicKey | string {
   let text: string;
   try {
-    const fd = openSync(resolve(io.cwd, given), "r");
+    const fd = openRegularSync(resolve(io.cwd, given));
     try {
       text = readFileSync(fd, "utf8");
     } finally {
@@ -82,6 +119,8 @@ function givenKey(io: Io, given: string): PublicKey | string {
     if (key !== undefined) return key;
     const reason = cause instanceof Error && "code" in cause && cause.code === "ENOENT"
       ? "no such file, and no id of a key"
+      : cause instanceof NotRegularError
+      ? cause.message
       : "it cannot be read";
     throw new TunnelError("USAGE", `Cannot use --key ${JSON.stringify(given)}: ${reason}`, {
       cause,
@@ -110,11 +149,13 @@ function textOf(report: VerifyReport, keyFrom: KeyFrom): string {
     ...problems.map((problem) =>
       `${placeOf(problem)}: ${problem.code.toUpperCase()}: ${problem.text}`
     ),
-    ...(moreProblems === 0 ? [] : [`and ${moreProblems} more`]),
+    ...(moreProblems === 0
+      ? []
+      : [`and ${moreProblems} more problem${moreProblems === 1 ? "" : "s"}`]),
     ...notes.map((note) => `${placeOf(note)}: note: ${note.text}`),
   ].map((line) => `${inertText(line)}\n`).join("");
   const facts = columns([
-    ["files", `${files.length}, ${records} records, ${sizeOf(bytes)}`],
+    ["files", `${files.length}, ${records} record${records === 1 ? "" : "s"}, ${sizeOf(bytes)}`],
     ["signed", signed === undefined ? "nothing" : signedText(report, signed)],
     ["key", keyText(report, keyFrom)],
     ["end", END_TEXT[report.end]],
@@ -133,9 +174,9 @@ function signedText(
 ): string {
   const rest = unsignedLines === 0
     ? "to the end"
-    : `${unsignedLines} ${
-      unsignedLines === 1 ? "line" : "lines"
-    } behind it are not, and prove nothing yet`;
+    : unsignedLines === 1
+    ? "the line behind it is not, and proves nothing yet"
+    : `the ${unsignedLines} lines behind it are not, and prove nothing yet`;
   return `up to ${file}:${line} (${time}), ${rest}`;
 }
 
@@ -163,6 +204,7 @@ function inertLines(text: string): string {
 
 const VERDICT_TEXT = {
   intact: "intact: every line is what was written",
+  incomplete: "INCOMPLETE: every line here is what was written, but files from before are not here",
   unproven: "UNPROVEN: nothing is wrong in itself, but no key that is trusted has signed it",
   damaged: "DAMAGED: it is not what was written",
 } as const;

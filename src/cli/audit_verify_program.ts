@@ -37,5 +37,6 @@ const MEANING = `
 
 Exit code:
   0  intact, and signed with a key that is trusted
-  1  damaged; or nothing is wrong in itself, but no key that is trusted says so
+  1  damaged; incomplete, when files from before those that are named are not here; or unproven,
+     when nothing is wrong in itself, but no key that is trusted says so
   2  wrong usage or configuration, or a file that cannot be read`;

@@ -6,6 +6,7 @@ import type { Clock } from "../clock.ts";
 import { systemClock } from "../clock.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { type Edge, startEdge } from "../edge/edge.ts";
+import { TunnelError } from "../errors.ts";
 import { clientAuthentication } from "../identity/client_auth.ts";
 import { isActiveUserToken } from "../identity/user_token_store.ts";
 import type { Logger } from "../log.ts";
@@ -64,6 +65,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
   const audit = await openRecords(
     { stateDir, clock, log, audit: loaded.config.audit, headers },
     state,
+    loaded,
   );
   let edge: Edge | undefined;
   const clientAuth = clientAuthentication({
@@ -152,12 +154,21 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
 async function openRecords(
   options: Omit<EdgeAuditOptions, "edgeId" | "version">,
   state: EdgeState,
+  { place }: LoadedConfig,
 ): Promise<EdgeAudit | undefined> {
   try {
     const { version } = readProduct();
     return await openEdgeAudit({ ...options, edgeId: hostname(), version });
   } catch (error) {
     await state.close();
+    const { file } = options.audit;
+    // The file, or its lock; keys are the state directory's.
+    if (
+      file !== undefined && error instanceof TunnelError && error.message.includes(`"${file}`)
+    ) {
+      const text = `${place(["audit", "file"])}: ${error.message}`;
+      throw new TunnelError(error.code, text, { cause: error });
+    }
     throw error;
   }
 }
@@ -186,6 +197,8 @@ async function warnOfNobody(
 
 function printFacts(io: Io, edge: Edge, { config }: LoadedConfig): void {
   const { host, port } = edge.tunnelAddress;
+  const { audit, policy, tunnels } = config;
+  const isAsked = tunnels.some(({ mode }) => mode === "aware");
   io.stdout.write(
     `mcptun edge ${readProduct().version}\n` + columns([
       ["public", edge.url],
@@ -199,6 +212,8 @@ function printFacts(io: Io, edge: Edge, { config }: LoadedConfig): void {
           auth === "edge" ? "clients authenticate here" : "the private server authenticates"
         }`,
       ]),
+      ...(policy.file === undefined || !isAsked ? [] : [["policy", policy.file]]),
+      ...(audit.file === undefined ? [] : [["audit", audit.file]]),
     ], "  "),
   );
 }

@@ -22,7 +22,9 @@ export function policyDecider(loaded: LoadedConfig): PolicyDecider | undefined {
   const text = policy.file === undefined ? undefined : readPolicyText({ file: policy.file });
   const users = text === undefined ? "none" : parsePolicy(text, policy.file!).policy;
   // Kept as long as the rules are: they hold the caches.
-  const layers = new Map(aware.map(({ name }) => [name, layersOf(loaded, name, users)]));
+  // Absolute, as the policy file is: records must say which file it was, wherever the edge was started.
+  const named = { ...loaded, shown: loaded.file ?? loaded.shown };
+  const layers = new Map(aware.map(({ name }) => [name, layersOf(named, name, users)]));
   return {
     version: versionOf(aware, text),
     decide: (tunnel, principal, target) => decide(layers.get(tunnel) ?? [], principal, target),

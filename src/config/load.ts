@@ -84,6 +84,13 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const folderOf = (path: KeyPath) => sources.originOf(path) === "file" ? fileFolder : cwd;
   const checked = checkFile(written, (path, value) => resolve(folderOf(path), value));
   if ("problems" in checked) throw problemsError(checked.problems, sources);
+  const { audit } = checked.config;
+  if (isTable(written["audit"]) && audit.file === undefined && audit.otlpEndpoint === undefined) {
+    warnings.push(
+      `${sources.place(["audit"])}: nothing is recorded by this table alone (set audit.file, or ` +
+        "audit.otlp_endpoint)",
+    );
+  }
   return {
     config: checked.config,
     file,

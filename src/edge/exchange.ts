@@ -153,8 +153,6 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
 
   open(): void {
     const { connection, head, body, waits } = this.#start;
-    this.request.on("error", ignore);
-    this.#response.on("error", ignore);
     this.#response.on("close", this.#onClose);
     // An answer that waits behind another one on the same connection gets no `close` of its own.
     this.#socket.on("close", this.#onClose);
@@ -320,7 +318,8 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
         sessionId: headers.mcpSessionId,
       }, this.#emitEvents);
       if (this.#plan === "refuse") return "UPSTREAM_FAILED";
-      if (this.#plan !== "pass") {
+      // What is taken out of the events makes them shorter.
+      if (this.#plan === "events" && headers.contentLength !== undefined) {
         headers.endToEnd = withoutHeader(headers.endToEnd, "content-length");
       }
     }
@@ -374,9 +373,13 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     if (whole === undefined) return this.#fail("UPSTREAM_FAILED");
     this.#headSent = true;
     this.#heldHead = undefined;
-    head.headers.push("Content-Length", String(whole.length));
+    let { headers } = head;
+    if (this.#contentLength !== whole.length) {
+      if (this.#contentLength !== undefined) headers = withoutHeader(headers, "content-length");
+      headers.push("Content-Length", String(whole.length));
+    }
     this.#contentLength = this.#answerBytes = whole.length;
-    this.#response.writeHead(head.status, head.statusText, head.headers);
+    this.#response.writeHead(head.status, head.statusText, headers);
     this.#finish(whole);
   }
 
@@ -562,9 +565,6 @@ interface HeldHead {
 function flushHead(response: ServerResponse): void {
   if (!response.writableEnded && !response.destroyed) response.flushHeaders();
 }
-
-/** Errors of request and response are followed by a `close`, theirs or their socket's. */
-function ignore(): void {}
 
 /** Carries the exchange's id to the client. */
 export const EXCHANGE_HEADER = "Mcptun-Exchange";

@@ -202,9 +202,6 @@ export class RequestHandler {
       });
     };
     if (!(result instanceof Promise)) return pass(result);
-    // Meanwhile the socket may fail; its `close` ends the response, which `pass` looks at.
-    request.on("error", ignore);
-    response.on("error", ignore);
     // Never rejects (ClientGate.check).
     void result.then((settled) => {
       if (!response.destroyed && !request.socket.destroyed) pass(settled);
@@ -223,8 +220,6 @@ export class RequestHandler {
         headers: headers.origin === undefined ? [] : corsHeaders(headers.origin),
       });
     }
-    request.on("error", ignore);
-    response.on("error", ignore);
     if (verdict.waits === "for_continue") response.writeContinue();
     this.#options.awareDoor.judge(
       { request, tunnel, client, body: verdict.body, record },
@@ -274,8 +269,6 @@ export class RequestHandler {
     if (link !== undefined) record?.given(link);
     const written = record?.intent();
     if (written === undefined) return this.#forward(admission);
-    request.on("error", ignore);
-    response.on("error", ignore);
     // Never rejects (AuditSink.intent).
     void written.then((isWritten) => {
       if (response.destroyed || request.socket.destroyed) return judged?.body?.release();
@@ -340,9 +333,7 @@ export class RequestHandler {
         clientAddress: peerAddress(request.socket.remoteAddress),
         exchangeId: record?.exchangeId ?? this.#nextId(),
         known: client === undefined ? undefined : "user",
-        headers: judged === undefined
-          ? passedOn(tunnel, headers)
-          : judgedHeaders(passedOn(tunnel, headers), judged),
+        headers: judged === undefined ? passedOn(tunnel, headers) : judgedHeaders(headers, judged),
       },
       observer: {
         answered: (eventStream) => {
@@ -456,8 +447,6 @@ export class RequestHandler {
     code: ErrorCode,
     extra: ErrorDetail,
   ): void {
-    request.on("error", ignore);
-    response.on("error", ignore);
     answerError(request, response, this.#options.clock, code, extra);
   }
 }
@@ -503,14 +492,17 @@ function passedOn({ settings }: ServedTunnel, headers: RequestHeaders): readonly
   return withoutHeader(headers.endToEnd, "authorization");
 }
 
-/** Without what nobody has judged; the length is that of the body that was. */
-function judgedHeaders(headers: readonly string[], judged: AwareAdmission): readonly string[] {
+/**
+ * Without what nobody has judged, and what the edge asked the client for itself; the length is that of
+ * the body that was judged.
+ */
+function judgedHeaders({ endToEnd }: RequestHeaders, judged: AwareAdmission): readonly string[] {
   const { strip, body } = judged;
   const kept: string[] = [];
-  for (let index = 0; index < headers.length; index += 2) {
-    const name = headers[index]!.toLowerCase();
-    if (name === "content-length" || strip.includes(name)) continue;
-    kept.push(headers[index]!, headers[index + 1]!);
+  for (let index = 0; index < endToEnd.length; index += 2) {
+    const name = endToEnd[index]!.toLowerCase();
+    if (REPLACED.has(name) || strip.includes(name)) continue;
+    kept.push(endToEnd[index]!, endToEnd[index + 1]!);
   }
   if (body !== undefined) kept.push("Content-Length", String(body.length));
   return kept;
@@ -525,9 +517,8 @@ function forwardedScheme(value: string | undefined): "http" | "https" | undefine
   return value === "http" || value === "https" ? value : undefined;
 }
 
-/** Errors of sockets are followed by `close`. */
-function ignore(): void {}
-
+/** Of an aware tunnel; nothing that is compressed can be judged on its way back. */
+const REPLACED = new Set(["content-length", "authorization", "accept-encoding"]);
 const JSON_HEADERS = ["Content-Type", "application/json", "Cache-Control", "no-store"];
 const NOTHING = new Uint8Array(0);
 const FORWARDED_HOST = /^[A-Za-z0-9._:[\]-]{1,261}$/;

@@ -37,15 +37,18 @@ export class Turns {
 
   /** Takes a request, to be served now or when its turn comes. */
   take(request: IncomingMessage, response: ServerResponse): void {
+    // For all that follows: errors of both are followed by `close`, theirs or their socket's.
+    request.on("error", ignore);
+    response.on("error", ignore);
     const { socket } = request;
-    if (isBehindEnd(request)) return drop({ request, response });
+    if (isBehindEnd(request)) return void request.resume();
     const turn = this.#turns.get(socket);
     if (turn === undefined) return this.#start(socket, { request, response });
     if (turn.waiting.length < MAX_PIPELINED_REQUESTS) {
       turn.waiting.push({ request, response });
       return;
     }
-    drop({ request, response });
+    request.resume();
     socket.destroy();
   }
 
@@ -82,17 +85,10 @@ export class Turns {
     turn.current = next;
     if (!socket.destroyed && !isBehindEnd(next.request)) return this.#run(socket, turn);
     // No answer: it would never arrive. The connection is on its way down, or gone.
-    drop(next);
-    for (const pair of turn.waiting.splice(0)) drop(pair);
+    next.request.resume();
+    for (const { request } of turn.waiting.splice(0)) request.resume();
     this.#turns.delete(socket);
   }
 }
 
-function drop({ request, response }: Pair): void {
-  request.on("error", ignore);
-  response.on("error", ignore);
-  request.resume();
-}
-
-/** Errors of sockets are followed by `close`. */
 function ignore(): void {}

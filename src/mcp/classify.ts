@@ -180,7 +180,7 @@ function classifyBatch(
     }
     const message = readClientMessage(document, node);
     if (isMessageProblem(message)) return refuse("batch", message.message);
-    if (hasModernMeta(document, message)) return refuse("mismatch", MODERN_META);
+    if (hasModernNames(document, metaOf(document, message))) return refuse("mismatch", MODERN_META);
     const problem = eraProblem(message, "legacy");
     if (problem !== undefined) return { ...problem, id: "null", httpStatus: 400 };
     if (message.method === "initialize") {
@@ -215,12 +215,13 @@ function versionOf(
   header: string | undefined,
 ): Revision | Refusal {
   const id = message.kind === "request" ? message.id?.raw ?? "null" : "null";
-  const node = metaMember(document, message, "protocolVersion");
+  const meta = metaOf(document, message);
+  const node = document.member(meta, META_NAMES.protocolVersion);
   if (node === NONE) {
     const version = header ?? ASSUMED_REVISION;
     if (!isRevision(version)) return unsupported(version, id);
     // Servers choose the era by the body, so a half-modern body would be judged as one and run as the other.
-    if (eraOf(version) === "legacy" && hasModernMeta(document, message)) {
+    if (eraOf(version) === "legacy" && hasModernNames(document, meta)) {
       return refuse("mismatch", MODERN_META, { id });
     }
     return version;
@@ -271,10 +272,11 @@ function eraProblem(message: Envelope, era: Era): Refusal | undefined {
 function modernProblem(document: JsonDocument, message: ClientMessage): Refusal | undefined {
   if (message.kind !== "request") return undefined;
   const id = message.id?.raw ?? "null";
-  if (metaMember(document, message, "protocolVersion") === NONE) {
+  const meta = metaOf(document, message);
+  if (document.member(meta, META_NAMES.protocolVersion) === NONE) {
     return refuse("params", '"io.modelcontextprotocol/protocolVersion" is missing', { id });
   }
-  if (document.kind(metaMember(document, message, "clientCapabilities")) !== "object") {
+  if (document.kind(document.member(meta, META_NAMES.clientCapabilities)) !== "object") {
     return refuse("params", '"io.modelcontextprotocol/clientCapabilities" is missing', { id });
   }
   return undefined;
@@ -318,13 +320,12 @@ function stripped(headers: McpHeaders, era: Era, httpMethod: string): string[] {
   return strip;
 }
 
-function metaMember(document: JsonDocument, message: Envelope, name: MetaName): number {
-  const meta = document.member(document.member(message.node, "params"), "_meta");
-  return document.member(meta, META_NAMES[name]);
+function metaOf(document: JsonDocument, message: Envelope): number {
+  return document.member(document.member(message.node, "params"), "_meta");
 }
 
-function hasModernMeta(document: JsonDocument, message: Envelope): boolean {
-  return MODERN_NAMES.some((name) => metaMember(document, message, name) !== NONE);
+function hasModernNames(document: JsonDocument, meta: number): boolean {
+  return meta !== NONE && MODERN_NAMES.some((name) => document.member(meta, name) !== NONE);
 }
 
 function unsupported(
@@ -348,14 +349,13 @@ function refuse(
 /** What of a message its `params` do not change. */
 type Envelope = Omit<ClientMessage, "targets">;
 
-type MetaName = keyof typeof META_NAMES;
 const META_NAMES = {
   protocolVersion: "io.modelcontextprotocol/protocolVersion",
   clientCapabilities: "io.modelcontextprotocol/clientCapabilities",
   clientInfo: "io.modelcontextprotocol/clientInfo",
   logLevel: "io.modelcontextprotocol/logLevel",
 } as const;
-const MODERN_NAMES = Object.keys(META_NAMES) as MetaName[];
+const MODERN_NAMES = Object.values(META_NAMES);
 /** What may be named where a legacy version may not: the private server may know fewer, but no more. */
 const MODERN_REVISIONS = REVISIONS.filter((revision) => eraOf(revision) === "modern");
 const MODERN_META = "The body is of a newer version than its header says";

@@ -106,9 +106,13 @@ export class JsonDocument {
 
   /** The member `name` (ASCII) of an object; `NONE` when it is not there, or this is no object. */
   member(node: number, name: string): number {
-    if (this.kind(node) !== "object") return NONE;
-    for (let child = this.first(node); child >= 0; child = this.next(child)) {
-      if (this.#isNamed(child, name)) return child;
+    const nodes = this.#nodes;
+    if (node < 0 || nodes[node + NODE.kind] !== KIND.object) return NONE;
+    let child = nodes[node + NODE.first]!;
+    for (; child >= 0; child = nodes[child + NODE.next]!) {
+      // Most names differ in length already.
+      const length = nodes[child + NODE.nameEnd]! - nodes[child + NODE.nameStart]!;
+      if (length >= name.length && this.#isNamed(child, name)) return child;
     }
     return NONE;
   }

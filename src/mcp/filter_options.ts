@@ -1,5 +1,6 @@
 /** What the filters of a server's messages are given, and what they find. @module */
 
+import { MAX_JUDGED_NAMES, MAX_NAMED_CHARS } from "../limits.ts";
 import type { CompletionRequest, TargetKind } from "./client_message.ts";
 import type { Edit } from "./edit.ts";
 import type { Era, Family } from "./methods.ts";
@@ -27,10 +28,29 @@ export interface FilterOptions {
 }
 
 /** What one message's filtering adds up to. */
-export interface Findings {
-  readonly edits: Edit[];
-  before: number;
-  after: number;
+export class Findings {
+  readonly options: FilterOptions;
+  readonly edits: Edit[] = [];
+  /** Entries in its lists. */
+  before = 0;
+  after = 0;
+  #asked = 0;
+
+  constructor(options: FilterOptions) {
+    this.options = options;
+  }
+
+  /** May the caller see it? Asked about no more than `MAX_JUDGED_NAMES`. */
+  allows(kind: TargetKind, name: string): boolean {
+    // No client may ask for a longer name, so none may be shown one.
+    return ++this.#asked <= MAX_JUDGED_NAMES && name.length <= MAX_NAMED_CHARS &&
+      this.options.allow(kind, name);
+  }
+
+  /** Was there more than could be asked about? Such a message must not pass: what is cut looks whole. */
+  get isCut(): boolean {
+    return this.#asked > MAX_JUDGED_NAMES;
+  }
 }
 
 /** Why a message cannot be judged, so that it is not passed on: one word, and the byte. */

@@ -10,13 +10,13 @@
 
 import type { Buffer } from "node:buffer";
 
-import { MAX_ANSWER_MEMBERS, MAX_JUDGED_NAMES, MAX_NAMED_CHARS } from "../limits.ts";
+import { MAX_ANSWER_MEMBERS } from "../limits.ts";
 import type { TargetKind } from "./client_message.ts";
 import type { JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
 import { applyEdits, removeChildren, replaceValue } from "./edit.ts";
-import { FilterRefusal } from "./filter_options.ts";
-import type { FilterOptions, Findings } from "./filter_options.ts";
+import { FilterRefusal, Findings } from "./filter_options.ts";
+import type { FilterOptions } from "./filter_options.ts";
 import { methodRow } from "./methods.ts";
 import type { ResultList } from "./methods.ts";
 import { filterResult } from "./result_filter.ts";
@@ -60,23 +60,7 @@ export type Filtered =
   | { readonly outcome: "refused"; readonly reason: string; readonly offset: number };
 
 /** Filters one message, or a batch of the legacy era. Never throws. */
-export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered {
-  // No client may ask for a longer name, so none may be shown one.
-  let judged = 0;
-  const allow: FilterOptions["allow"] = (kind, name) =>
-    ++judged <= MAX_JUDGED_NAMES && name.length <= MAX_NAMED_CHARS && given.allow(kind, name);
-  // Written out: a spread with a changing shape costs a new hidden class each time (V8, measured:
-  // 320 bytes of old space a request).
-  const options: FilterOptions = {
-    era: given.era,
-    expect: given.expect,
-    expectId: given.expectId,
-    allow,
-    standing: given.standing,
-    maxBytes: given.maxBytes,
-    completion: given.completion,
-    families: given.families,
-  };
+export function filterMessage(bytes: Uint8Array, options: FilterOptions): Filtered {
   const scan = scanJson(bytes, {
     shape: ANSWER_SHAPE,
     maxBytes: options.maxBytes,
@@ -86,32 +70,26 @@ export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered
   if (!scan.ok) return { outcome: "refused", reason: scan.code, offset: scan.offset };
   const { document } = scan;
   const { root } = document;
-  const findings: Findings = { edits: [], before: 0, after: 0 };
+  const findings = new Findings(options);
   const messages: ServerMessage[] = [];
-  const judge = (node: number): boolean | FilterRefusal => {
-    const message = judgeMessage(document, node, options, findings);
-    if (message instanceof FilterRefusal) return message;
-    messages.push(message);
-    return message.verdict === "pass";
-  };
-
   if (document.kind(root) === "array") {
     if (options.era === "modern") return refused(new FilterRefusal("batch", 0));
     const kept = new Set<number>();
     for (const node of document.children(root)) {
-      const verdict = judge(node);
-      if (verdict instanceof FilterRefusal) return refused(verdict);
-      if (verdict) kept.add(node);
+      const message = judgeMessage(document, node, findings);
+      if (message instanceof FilterRefusal) return refused(message);
+      messages.push(message);
+      if (message.verdict === "pass") kept.add(node);
     }
     if (kept.size === 0) return { outcome: "dropped", messages };
     findings.edits.push(...removeChildren(document, root, (node) => kept.has(node)).edits);
   } else {
-    const verdict = judge(root);
-    if (verdict instanceof FilterRefusal) return refused(verdict);
-    if (!verdict) return { outcome: "dropped", messages };
+    const message = judgeMessage(document, root, findings);
+    if (message instanceof FilterRefusal) return refused(message);
+    messages.push(message);
+    if (message.verdict === "drop") return { outcome: "dropped", messages };
   }
-  // What was not asked about is not passed over in silence: a list that is cut looks whole.
-  if (judged > MAX_JUDGED_NAMES) return refused(new FilterRefusal("names", 0));
+  if (findings.isCut) return refused(new FilterRefusal("names", 0));
   const { edits, before, after } = findings;
   if (edits.length === 0) return { outcome: "unchanged", before, after, messages };
   const edited = applyEdits(document.bytes, edits);
@@ -121,7 +99,6 @@ export function filterMessage(bytes: Uint8Array, given: FilterOptions): Filtered
 function judgeMessage(
   document: JsonDocument,
   node: number,
-  options: FilterOptions,
   findings: Findings,
 ): ServerMessage | FilterRefusal {
   const offset = document.start(node);
@@ -136,15 +113,15 @@ function judgeMessage(
     if (method === undefined || result !== NONE || error !== NONE) {
       return new FilterRefusal("message", offset);
     }
-    if (idNode === NONE) return judgeNotification({ document, node, method, options, findings });
+    if (idNode === NONE) return judgeNotification({ document, node, method, findings });
     if (id === undefined) return new FilterRefusal("message", offset);
-    return judgeServerRequest(method, id, options) ?? new FilterRefusal("server_request", offset);
+    return judgeServerRequest(method, id, findings) ?? new FilterRefusal("server_request", offset);
   }
   if ((result === NONE) === (error === NONE)) return new FilterRefusal("message", offset);
   // An error may be about a request whose id could not be read.
   const isUnknown = error !== NONE && (idNode === NONE || document.kind(idNode) === "null");
   if (id === undefined && !isUnknown) return new FilterRefusal("message", offset);
-  const { era, expectId } = options;
+  const { era, expectId } = findings.options;
   if (era === "modern" && id !== undefined && expectId !== undefined && id.key !== expectId) {
     return new FilterRefusal("wrong_id", offset);
   }
@@ -152,13 +129,13 @@ function judgeMessage(
     // 2025-11-25 asks for a URL elicitation by an error.
     const code = document.text(document.member(error, "code"));
     // By its value: -32042.0 and -3.2042e4 are the same number to a client.
-    if (Number(code) === URL_ELICITATION_REQUIRED && !mayElicit(options)) {
+    if (Number(code) === URL_ELICITATION_REQUIRED && !mayElicit(findings)) {
       return new FilterRefusal("family", offset);
     }
     const failure = /^-?\d{1,9}$/.test(code) ? Number(code) : 0;
     return { kind: "response", method: undefined, id, verdict: "pass", taskId: undefined, failure };
   }
-  const problem = filterResult({ document, result, options, findings, ownList: ownList(options) });
+  const problem = filterResult({ document, result, findings, ownList: ownList(findings.options) });
   if (problem !== undefined) return problem;
   const task = document.member(document.member(result, "task"), "taskId");
   const taskId = document.string(document.member(result, "taskId")) ?? document.string(task);
@@ -167,8 +144,9 @@ function judgeMessage(
   return { kind: "response", method: undefined, id, verdict: "pass", taskId, failure };
 }
 
-function mayElicit({ families, allow }: FilterOptions): boolean {
-  return families.includes("elicitation") && allow("method", "elicitation/create");
+function mayElicit(findings: Findings): boolean {
+  return findings.options.families.includes("elicitation") &&
+    findings.allows("method", "elicitation/create");
 }
 
 function ownList({ expect }: FilterOptions): ResultList | undefined {
@@ -179,15 +157,16 @@ function ownList({ expect }: FilterOptions): ResultList | undefined {
 function judgeServerRequest(
   method: string,
   id: RpcId,
-  { era, allow, standing, families }: FilterOptions,
+  findings: Findings,
 ): ServerMessage | undefined {
+  const { era, standing, families } = findings.options;
   // 2026-07-28, streamable-http: a stream must not carry requests.
   if (era === "modern") return undefined;
   const row = methodRow(method);
   const mayBe = row === undefined ||
     (row.kind === "request" && row.from !== "client" &&
       (row.family === undefined || families.includes(row.family)));
-  const passes = mayBe && standing() && allow("method", method);
+  const passes = mayBe && standing() && findings.allows("method", method);
   const verdict = passes ? "pass" : "drop";
   return { kind: "request", method, id, taskId: undefined, failure: undefined, verdict };
 }
@@ -196,21 +175,20 @@ interface Notice {
   readonly document: JsonDocument;
   readonly node: number;
   readonly method: string;
-  readonly options: FilterOptions;
   readonly findings: Findings;
 }
 
 function judgeNotification(notice: Notice): ServerMessage | FilterRefusal {
-  const { document, node, method, options, findings } = notice;
+  const { document, node, method, findings } = notice;
   const params = document.member(node, "params");
-  const { allow, standing } = options;
+  const { standing } = findings.options;
   const named = (kind: TargetKind, key: string): boolean => {
     const name = document.string(document.member(params, key));
-    return name !== undefined && allow(kind, name);
+    return name !== undefined && findings.allows(kind, name);
   };
   const row = methodRow(method);
   const mayBe = row === undefined || (row.kind === "notification" && row.from !== "client");
-  let passes = mayBe && standing() && allow("method", method);
+  let passes = mayBe && standing() && findings.allows("method", method);
   if (!passes || row === undefined) {
     // Nothing of it is looked at.
   } else if (row.judgedBy === "resource") {
@@ -222,14 +200,13 @@ function judgeNotification(notice: Notice): ServerMessage | FilterRefusal {
       const problem = filterResult({
         document,
         result: params,
-        options,
         findings,
         ownList: undefined,
       });
       if (problem !== undefined) return problem;
     }
   } else if (row.judgedBy === "subscriptions") {
-    filterAcknowledged(document, params, options, findings);
+    filterAcknowledged(document, params, findings);
   }
   return {
     kind: "notification",
@@ -244,7 +221,6 @@ function judgeNotification(notice: Notice): ServerMessage | FilterRefusal {
 function filterAcknowledged(
   document: JsonDocument,
   params: number,
-  { allow }: FilterOptions,
   findings: Findings,
 ): void {
   const notifications = document.member(params, "notifications");
@@ -259,7 +235,7 @@ function filterAcknowledged(
     }
     const { before, after, edits } = removeChildren(document, list, (element) => {
       const value = document.string(element);
-      return value !== undefined && allow(kind, value);
+      return value !== undefined && findings.allows(kind, value);
     });
     findings.before += before;
     findings.after += after;

@@ -9,7 +9,7 @@ import type { JsonDocument } from "./document.ts";
 import { NONE } from "./document.ts";
 import { appendMember, removeChildren, replaceValue } from "./edit.ts";
 import { FilterRefusal } from "./filter_options.ts";
-import type { FilterOptions, Findings } from "./filter_options.ts";
+import type { Findings } from "./filter_options.ts";
 import { methodRow } from "./methods.ts";
 import type { ResultList } from "./methods.ts";
 
@@ -18,7 +18,6 @@ export interface ResultSource {
   readonly document: JsonDocument;
   /** Node of the result. */
   readonly result: number;
-  readonly options: FilterOptions;
   readonly findings: Findings;
   /** The list that the method which asked has in its result. */
   readonly ownList: ResultList | undefined;
@@ -53,12 +52,12 @@ export function filterResult(source: ResultSource): FilterRefusal | undefined {
  * A shared cache may give a "public" result to anyone; what was filtered for one caller must not
  * be public (2026-07-28, server/utilities/caching).
  */
-function markPrivate({ document, result, options, findings }: ResultSource, filtered: boolean) {
+function markPrivate({ document, result, findings }: ResultSource, filtered: boolean): void {
   const scope = document.member(result, "cacheScope");
   if (scope !== NONE) {
     if (document.string(scope) === "private") return;
     findings.edits.push(replaceValue(document, scope, '"private"'));
-  } else if (filtered && options.era === "modern") {
+  } else if (filtered && findings.options.era === "modern") {
     findings.edits.push(appendMember(document, result, "cacheScope", '"private"'));
   }
 }
@@ -74,21 +73,21 @@ const LISTS: readonly (ResultList & { readonly kind: "tool" | "resource" | "prom
   ];
 
 function filterList(
-  { document, result, options, findings, ownList }: ResultSource,
+  { document, result, findings, ownList }: ResultSource,
   { list, key, kind }: typeof LISTS[number],
 ): FilterRefusal | undefined {
   const node = document.member(result, list);
   if (node === NONE) return undefined;
   if (document.kind(node) !== "array") {
     // Another method's result may use the word for something else.
-    const isOther = options.expect !== undefined && ownList?.list !== list;
+    const isOther = findings.options.expect !== undefined && ownList?.list !== list;
     return isOther ? undefined : new FilterRefusal("list", document.start(node));
   }
   const removal = removeChildren(document, node, (entry) => {
     // An entry without a name is one that no one can call, and no rule can allow.
     const name = document.string(document.member(entry, key));
-    const keeps = name !== undefined && options.allow(kind, name);
-    if (keeps && kind === "tool") filterAppLink(document, entry, options, findings);
+    const keeps = name !== undefined && findings.allows(kind, name);
+    if (keeps && kind === "tool") filterAppLink(document, entry, findings);
     return keeps;
   });
   findings.before += removal.before;
@@ -101,7 +100,6 @@ function filterList(
 function filterAppLink(
   document: JsonDocument,
   tool: number,
-  { allow }: FilterOptions,
   findings: Findings,
 ): void {
   const meta = document.member(tool, "_meta");
@@ -111,7 +109,7 @@ function filterAppLink(
   for (const [node, name] of [[linked, "ui"], [flat, "ui/resourceUri"]] as const) {
     if (node === NONE) continue;
     const uri = document.string(node);
-    if (uri === undefined || !allow("resource", uri)) denied.add(name);
+    if (uri === undefined || !findings.allows("resource", uri)) denied.add(name);
   }
   if (denied.size === 0) return;
   const { edits } = removeChildren(document, meta, (member) => !denied.has(document.name(member)));
@@ -143,7 +141,7 @@ function filterMessages(source: ResultSource): void {
   findings.edits.push(...edits);
 }
 
-function mayShow({ document, options: { allow } }: ResultSource, block: number): boolean {
+function mayShow({ document, findings }: ResultSource, block: number): boolean {
   // By shape, whatever its type says: a client may look at either.
   const uris: number[] = [];
   const link = document.member(block, "uri");
@@ -154,16 +152,16 @@ function mayShow({ document, options: { allow } }: ResultSource, block: number):
   if (uris.length === 0) return type !== "resource" && type !== "resource_link";
   return uris.every((node) => {
     const uri = document.string(node);
-    return uri !== undefined && allow("resource", uri);
+    return uri !== undefined && findings.allows("resource", uri);
   });
 }
 
 /** Completion values of a resource template can name resources: those that lead to a denied one go. */
-function filterCompletion({ document, result, options, findings }: ResultSource): void {
+function filterCompletion({ document, result, findings }: ResultSource): void {
   const completion = document.member(result, "completion");
   const values = document.member(completion, "values");
   if (values === NONE) return;
-  const { completion: asked, allow } = options;
+  const asked = findings.options.completion;
   if (asked?.ref.kind === "prompt") return;
   if (document.kind(values) !== "array") {
     findings.edits.push(replaceValue(document, values, "[]"));
@@ -172,7 +170,9 @@ function filterCompletion({ document, result, options, findings }: ResultSource)
   const removal = removeChildren(document, values, (element) => {
     const value = document.string(element);
     if (asked === undefined || value === undefined) return false;
-    return completedUris(asked, value).every((uri) => uri !== undefined && allow("resource", uri));
+    return completedUris(asked, value).every((uri) =>
+      uri !== undefined && findings.allows("resource", uri)
+    );
   });
   findings.before += removal.before;
   findings.after += removal.after;
@@ -218,20 +218,22 @@ function encodeLoosely(text: string): string {
 
 /** What a modern server asks of the client inside of a result: only families that were offered. */
 function judgeInputRequests(
-  { document, result, options }: ResultSource,
+  { document, result, findings }: ResultSource,
 ): FilterRefusal | undefined {
   const requests = document.member(result, "inputRequests");
   const kind = document.kind(requests);
   if (kind !== undefined && kind !== "object" && kind !== "null") {
     return new FilterRefusal("input_requests", document.start(requests));
   }
+  if (requests === NONE) return undefined;
+  const { families } = findings.options;
   for (const request of document.children(requests)) {
     const method = document.string(document.member(request, "method"));
     const row = method === undefined ? undefined : methodRow(method);
     // A method of the protocol that is no server's request is none here either.
     const mayBe = row === undefined ||
-      (row.family !== undefined && options.families.includes(row.family));
-    if (method === undefined || !mayBe || !options.allow("method", method)) {
+      (row.family !== undefined && families.includes(row.family));
+    if (method === undefined || !mayBe || !findings.allows("method", method)) {
       return new FilterRefusal("family", document.start(request));
     }
   }

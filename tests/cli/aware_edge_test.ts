@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { test } from "node:test";
 
 import { runCliProcess } from "../support/cli_process.ts";
@@ -45,13 +45,14 @@ test("a changed policy file holds for new requests and for open subscriptions; a
       protocol: "mcp",
       upstream: `${upstream.url}/mcp`,
       moreConfig:
-        'mode = "aware"\ndefault = "allow"\n[policy]\nfile = "user.toml"\n[audit]\nfile = "audit.jsonl"\nintent = true\n',
+        'mode = "aware"\ndefault = "allow"\ndeny_tools = ["no_*"]\n[policy]\nfile = "user.toml"\n[audit]\nfile = "audit.jsonl"\nintent = true\n',
     });
     const issued = await runCliProcess(["token", "issue", "--user", "alice", "--ttl", "1h"], {
       cwd: folder,
     });
     const token = issued.stdout.trim();
     const call = (method: string, params: object) => question(token, method, params);
+    const never = () => ask(url, call("tools/call", { name: "no_way" }));
     const read = () => ask(url, call("tools/call", { name: "read" }));
     // The edge looks for new tokens now and then.
     while ((await read()).status === 401);
@@ -89,6 +90,7 @@ test("a changed policy file holds for new requests and for open subscriptions; a
     writeFileSync(policy, policyOf('["note://*"]', '["*'));
     const [, problem] = await edge.stderrMatch(/the one before stays in force problem=(".*?")\n/);
     const still = await read();
+    await never();
     stream.destroy();
     const [, edgeEnd] = await endRoles(rift, edge);
     const verified = await runCliProcess(["audit", "verify", "--json"], { cwd: folder });
@@ -109,7 +111,12 @@ test("a changed policy file holds for new requests and for open subscriptions; a
     // Not in the allow list of the file: the layer that decided, and the rules that were in force.
     assert.deepEqual([...new Set(denials.map(({ layer, name }) => `${layer} ${name}`))], [
       "user read",
+      "tunnel no_way",
     ]);
+    assert.ok(isAbsolute(denials.at(-1).rule_at), denials.at(-1).rule_at);
+    assert.match(denials.at(-1).rule_at, /mcptun\.toml:\d+:\d+$/);
+    assert.match(edgeEnd.stdout, /^ {2}policy +.*user\.toml$/m);
+    assert.match(edgeEnd.stdout, /^ {2}audit +.*audit\.jsonl$/m);
     const versions = new Set(records.map(({ policy }) => policy).filter((text) => text));
     assert.equal(versions.size, 2);
     const exchanges = records.filter(({ type }) => type === "exchange").map((line) =>

@@ -204,6 +204,22 @@ test("The record of a call says who, what, by which rule, and how it ended", asy
   });
 });
 
+test("The version on record of an initialize is the one that it asks for", async () => {
+  const asked = ["2025-06-18", `2099-01-01${"x".repeat(300)}`];
+  for (const protocolVersion of asked) {
+    begin({ jsonrpc: "2.0", id: 1, result: {} });
+    const clientInfo = { name: "c", version: "1" };
+    const question = call("initialize", { protocolVersion, capabilities: {}, clientInfo });
+    const { "mcp-protocol-version": _, ...headers } = question.headers;
+    await ask(url("code"), { ...question, headers });
+    const { method, protocol = "" } = await record();
+
+    assert.equal(method, "initialize");
+    assert.equal(protocol, protocolVersion.slice(0, 257));
+  }
+  assert.equal(asked.length, 2);
+});
+
 test("A denied call is on record with the rule and its place", async () => {
   begin();
   const answer = await ask(url("code"), call("tools/call", { name: "execute_it" }));
@@ -399,6 +415,7 @@ test("Requests that reach no tunnel are not exchanges", async () => {
   begin();
   await ask(`${bench.edge.url}/nowhere`, {});
   await ask(url("web"), { headers: { host: "evil.example" } });
+  await ask(`${bench.edge.url}/.well-known/oauth-protected-resource/code/mcp`, {});
   await ask(url("web"), {});
 
   assert.equal((await record()).tunnel, "web");

@@ -45,21 +45,10 @@ const requestHead: fc.Arbitrary<RequestHead> = fc.record({
   publicScheme: fc.constantFrom("http", "https"),
   clientAddress: label,
   exchangeId: label,
-  known: fc.constantFrom("user", "edge"),
+  base: fc.constantFrom(undefined, "origin" as const),
+  known: fc.constantFrom(undefined, "user" as const, "edge" as const),
   headers: headerPairs,
-}, {
-  noNullPrototype: true,
-  requiredKeys: [
-    "tunnel",
-    "method",
-    "target",
-    "publicHost",
-    "publicScheme",
-    "clientAddress",
-    "exchangeId",
-    "headers",
-  ],
-});
+}, { noNullPrototype: true });
 
 const responseHead: fc.Arbitrary<ResponseHead> = fc.record({
   status: fc.integer({ min: 200, max: 599 }),

@@ -33,13 +33,19 @@ export interface AnswerFilterOptions {
   readonly budget: ByteBudget;
   /** Whose share of the budget a held answer takes, or an unfinished event. */
   readonly owner: string;
-  readonly onStatus: (status: number) => void;
+  readonly observer: AnswerObserver;
+}
+
+/** Told what an answer holds. */
+export interface AnswerObserver {
+  onStatus(status: number): void;
   /** The session that an answer to `initialize` opens. */
-  readonly onSession: (id: string) => void;
+  onSession(id: string): void;
   /** Every message that passes. */
-  readonly onMessage: (message: ServerMessage) => void;
-  readonly onEventId: (id: string) => void;
-  readonly onRefused: (reason: string) => void;
+  onMessage(message: ServerMessage): void;
+  onEventId(id: string): void;
+  /** It cannot be judged. */
+  onRefused(reason: string): void;
 }
 
 /** The head of an answer, as far as it decides what becomes of the body. */
@@ -67,23 +73,27 @@ export class AnswerFilter {
 
   /** Called once, with the head. `emit` takes what passes of an event stream. */
   plan(head: AnswerHead, emit: (bytes: Buffer) => void): BodyPlan {
-    this.#options.onStatus(head.status);
-    if (head.status < 400 && head.sessionId !== undefined) this.#options.onSession(head.sessionId);
+    const { observer } = this.#options;
+    observer.onStatus(head.status);
+    if (head.status < 400 && head.sessionId !== undefined) observer.onSession(head.sessionId);
     if (!head.hasBody) return "pass";
     if (head.isEncoded) return this.#refuse("encoded");
+    const { contentType } = head;
     // Without a type it must be empty, or JSON all the same.
-    const isRead = JSON_TYPE.test(head.contentType) || EVENT_TYPE.test(head.contentType);
-    if (isRead && !isUtf8(head.contentType)) return this.#refuse("charset");
+    const isJson = contentType === "" || contentType === "application/json" ||
+      JSON_TYPE.test(contentType);
+    const isEvents = !isJson && EVENT_TYPE.test(contentType);
+    if ((isJson || isEvents) && !isUtf8(contentType)) return this.#refuse("charset");
     const { budget, owner } = this.#options;
-    if (head.contentType === "" || JSON_TYPE.test(head.contentType)) {
+    if (isJson) {
       this.#held = new HeldBody(budget, owner, MAX_ANSWER_MESSAGE_BYTES);
       return "whole";
     }
-    if (EVENT_TYPE.test(head.contentType)) {
+    if (isEvents) {
       this.#events = new EventStreamFilter({
         maxEventBytes: MAX_ANSWER_MESSAGE_BYTES,
         inspect: (data) => this.#inspect(data),
-        onId: (id) => this.#options.onEventId(id),
+        onId: (id) => observer.onEventId(id),
         emit,
         room: {
           take: (bytes) => budget.take(owner, bytes),
@@ -93,9 +103,7 @@ export class AnswerFilter {
       return "events";
     }
     // Errors of HTTP itself, such as a proxy's page: no part of MCP is in them.
-    return head.status >= 400 && TEXT_TYPE.test(head.contentType)
-      ? "pass"
-      : this.#refuse("media_type");
+    return head.status >= 400 && TEXT_TYPE.test(contentType) ? "pass" : this.#refuse("media_type");
   }
 
   /** Takes a chunk of a body that is held; false when it grows too large. */
@@ -186,12 +194,12 @@ export class AnswerFilter {
     for (const message of messages) {
       if (message.verdict !== "pass") continue;
       this.#failure ??= message.failure;
-      this.#options.onMessage(message);
+      this.#options.observer.onMessage(message);
     }
   }
 
   #refuse(reason: string): "refuse" {
-    this.#options.onRefused(reason);
+    this.#options.observer.onRefused(reason);
     return "refuse";
   }
 }
@@ -208,6 +216,7 @@ class CutStream extends Error {
 
 /** Is no charset named but UTF-8? In another one a client reads other text than was judged. */
 function isUtf8(contentType: string): boolean {
+  if (!contentType.includes(";")) return true;
   const [, ...others] = contentType.split(/charset/i);
   return others.length === 0 || (others.length === 1 && UTF8_CHARSET.test(contentType));
 }

@@ -14,7 +14,7 @@ import { keptArguments } from "../../audit/kept_arguments.ts";
 import type { AuditCall } from "../../audit/record.ts";
 import type { Clock } from "../../clock.ts";
 import type { ErrorCode } from "../../errors.ts";
-import { MAX_ANSWER_MESSAGE_BYTES, MAX_SESSION_ID_CHARS } from "../../limits.ts";
+import { AUDIT_TEXT_CHARS, MAX_ANSWER_MESSAGE_BYTES, MAX_SESSION_ID_CHARS } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { ClientMessage, Target } from "../../mcp/client_message.ts";
 import { type Classified, classifyRequest } from "../../mcp/classify.ts";
@@ -36,7 +36,8 @@ import type { BodyWatch } from "../body_watch.ts";
 import type { JudgedMessage, PolicyDecider } from "../edge_options.ts";
 import type { ExchangeAudit, ExchangeRecord } from "../exchange_record.ts";
 import type { ServedTunnel } from "../served_tunnel.ts";
-import { AnswerFilter } from "./answer_filter.ts";
+import type { ServerMessage } from "../../mcp/filters.ts";
+import { AnswerFilter, type AnswerObserver } from "./answer_filter.ts";
 import type { ByteBudget } from "./byte_budget.ts";
 import { collectBody, type CollectedBody } from "./collect_body.ts";
 import { JudgedBody } from "./judged_body.ts";
@@ -151,8 +152,7 @@ export class AwareDoor {
       kind: "forward",
       body: body === undefined ? undefined : new JudgedBody(judged.forwardedBody(bytes), body),
       begin: () => judged.begin(),
-      // Nothing that is compressed can be judged on its way back.
-      strip: [...classified.strip, "accept-encoding"],
+      strip: classified.strip,
       filter: judged.answerFilter(),
     };
   }
@@ -168,7 +168,7 @@ type ClassifiedFacts = Pick<
 type NamedMessage = Pick<ClientMessage, "kind" | "method" | "id" | "targets" | "node">;
 
 /** One classified request, held against who asks. */
-class Judgement {
+class Judgement implements AnswerObserver {
   readonly #options: AwareDoorOptions;
   readonly #arrival: AwareArrival;
   readonly #classified: ClassifiedFacts;
@@ -219,14 +219,6 @@ class Judgement {
     return true;
   }
 
-  /** A session is over when the private server says so, or does not know it. */
-  #answered(status: number): void {
-    const { kind, sessionId } = this.#classified;
-    if (kind !== "end_session" || sessionId === undefined) return;
-    const isOver = status >= 200 && status < 300 || status === 404;
-    if (isOver) this.#options.owned.end(this.#id("session", sessionId));
-  }
-
   /** Everything that every message names. */
   decisions(): AwareResult | undefined {
     if (this.#classified.kind === "stream") return this.#streamDenial();
@@ -275,49 +267,66 @@ class Judgement {
   }
 
   answerFilter(): AnswerFilter {
-    const { era, messages, kind } = this.#classified;
-    const [message] = messages;
-    const isOne = kind === "request" && message !== undefined;
-    const { log, owned, budget } = this.#options;
-    const { settings } = this.#arrival.tunnel;
+    const { era } = this.#classified;
+    const asked = this.#asked;
+    const { budget } = this.#options;
     return new AnswerFilter({
       filter: {
         era,
-        expect: isOne ? message.method : undefined,
-        expectId: isOne ? message.id?.key : undefined,
+        expect: asked?.method,
+        expectId: asked?.id?.key,
         allow: (what, name) => this.#allows({ kind: what, name }),
         standing: () => this.#allows(this.#entry()),
-        completion: isOne ? message.completion : undefined,
-        families: settings.serverRequests,
+        completion: asked?.completion,
+        families: this.#arrival.tunnel.settings.serverRequests,
         maxBytes: MAX_ANSWER_MESSAGE_BYTES,
       },
       budget,
       owner: this.#owner,
-      onStatus: (status) => this.#answered(status),
-      onSession: (id) => {
-        if (isOne && message.method === "initialize") {
-          owned.give(this.#id("session", id), this.#owner);
-          this.#arrival.record?.opened(id);
-          this.#session = id;
-        }
-      },
-      onMessage: (answer) => {
-        if (answer.taskId !== undefined) owned.give(this.#id("task", answer.taskId), this.#owner);
-        if (answer.kind === "request" && answer.id !== undefined) {
-          owned.give(this.#id("request", this.#scoped(answer.id.key)), this.#owner);
-        }
-      },
-      onEventId: (id) => {
-        // A client could not show a longer one.
-        if (id.length > MAX_SESSION_ID_CHARS) return;
-        owned.give(this.#id("event", this.#scoped(id)), this.#owner);
-      },
-      onRefused: (reason) =>
-        log.warn("Private server's answer cannot be judged", {
-          tunnel: this.#tunnel,
-          method: message?.method?.slice(0, 64),
-          reason,
-        }),
+      observer: this,
+    });
+  }
+
+  /** The one request that the answer is to. */
+  get #asked(): ClientMessage | undefined {
+    const { kind, messages } = this.#classified;
+    return kind === "request" ? messages[0] : undefined;
+  }
+
+  /** A session is over when the private server says so, or does not know it. */
+  onStatus(status: number): void {
+    const { kind, sessionId } = this.#classified;
+    if (kind !== "end_session" || sessionId === undefined) return;
+    const isOver = status >= 200 && status < 300 || status === 404;
+    if (isOver) this.#options.owned.end(this.#id("session", sessionId));
+  }
+
+  onSession(id: string): void {
+    if (this.#asked?.method !== INITIALIZE) return;
+    this.#options.owned.give(this.#id("session", id), this.#owner);
+    this.#arrival.record?.opened(id);
+    this.#session = id;
+  }
+
+  onMessage({ kind, id, taskId }: ServerMessage): void {
+    const { owned } = this.#options;
+    if (taskId !== undefined) owned.give(this.#id("task", taskId), this.#owner);
+    if (kind === "request" && id !== undefined) {
+      owned.give(this.#id("request", this.#scoped(id.key)), this.#owner);
+    }
+  }
+
+  onEventId(id: string): void {
+    // A client could not show a longer one.
+    if (id.length > MAX_SESSION_ID_CHARS) return;
+    this.#options.owned.give(this.#id("event", this.#scoped(id)), this.#owner);
+  }
+
+  onRefused(reason: string): void {
+    this.#options.log.warn("Private server's answer cannot be judged", {
+      tunnel: this.#tunnel,
+      method: this.#classified.messages[0]?.method?.slice(0, 64),
+      reason,
     });
   }
 
@@ -370,13 +379,24 @@ class Judgement {
     }
     record.judged({
       era,
-      protocol: version,
+      protocol: this.#askedVersion() ?? version,
       sessionId,
       calls,
       policy: this.#options.policy()?.version,
       result: isRefused ? "denied" : undefined,
       errorCode: isRefused ? refusal.answer.code : undefined,
     });
+  }
+
+  /** `initialize` asks for a version in its params; a header would only say what it is written in. */
+  #askedVersion(): string | undefined {
+    const [message] = this.#classified.messages;
+    const document = this.#document;
+    if (document === undefined || message?.method !== INITIALIZE) return undefined;
+    const params = document.member(message.node, "params");
+    // One character more than is written, so that a cut is seen.
+    const asked = document.string(document.member(params, "protocolVersion"));
+    return asked?.slice(0, AUDIT_TEXT_CHARS + 1);
   }
 
   #judged(message: NamedMessage, { target, decision }: {

@@ -53,7 +53,6 @@ class Collector implements WatchedBody {
     const { request, watch } = options;
     this.#socket = request.socket;
     this.#overhead = options.framing === "chunked" ? new ChunkOverhead(request) : undefined;
-    request.on("error", ignore);
     request.on("data", this.#onData);
     request.on("end", this.#onEnd);
     this.#socket.on("close", this.#onGone);
@@ -61,6 +60,8 @@ class Collector implements WatchedBody {
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    // What comes after the verdict is dropped.
+    if (this.#over) return;
     this.receivedBytes += chunk.length;
     this.progressAtMs = this.#options.clock.now();
     if (this.#overhead?.isTooMuch(this.receivedBytes) === true) {
@@ -89,15 +90,10 @@ class Collector implements WatchedBody {
   #settle(result: CollectedBody | ErrorCode | "gone"): void {
     if (this.#over) return;
     this.#over = true;
-    const { request, watch, done } = this.#options;
+    const { watch, done } = this.#options;
     watch.delete(this.#watch);
-    request.off("data", this.#onData);
-    request.off("end", this.#onEnd);
     this.#socket.off("close", this.#onGone);
     if (typeof result === "string") this.#held.release();
     done(result);
   }
 }
-
-/** Errors of a request are followed by the `close` of its socket. */
-function ignore(): void {}

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { appendFile, readdir, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -403,10 +404,13 @@ test("a file that others can read, a link and a folder are refused, with what to
   await refused(/symbolic link/);
   await rm(path);
   await mkdir(path);
-  await refused(/Cannot open|not a regular file/);
+  await refused(/it is a folder \(name a file in it, such as ".*audit\.jsonl\/audit\.jsonl"\)/);
   await rm(path, { recursive: true });
   await writeFile(path, "something else entirely\n", { mode: 0o600 });
   await refused(/is not an audit trail/);
+  await rm(path);
+  execFileSync("mkfifo", ["-m", "600", path]);
+  await refused(/it is not a regular file \(name another audit\.file\)/);
 });
 
 /** A sink that says what is called. */

@@ -41,6 +41,29 @@ function problem(expression: string): { readonly column: number; readonly proble
 
 const READ: LineFacts = { duration_ms: 501, user: "alice", groups: ["dev", "ops"], status: 200 };
 
+test("a word that a field never holds is a mistake that names those it may hold", () => {
+  const cases = [
+    ["decision = denied", 'decision" is never "denied" (it is one of: allow, deny)'],
+    ["era != old", 'era" is never "old" (it is one of: modern, legacy)'],
+    ["result = tool-error", 'result" is never "tool-error" (it is one of: ok, tool_error, '],
+    ["kind = tools", 'kind" is never "tools" (it is one of: tool, resource, prompt, method, task)'],
+    ["how = token", 'how" is never "token" (it is one of: user_token, jwt, certificate, '],
+    ["transport = tcp", 'transport" is never "tcp" (it is one of: quic)'],
+    ["type = record", 'type" is never "record" (it is one of: exchange, intent, '],
+    ["layer = policy", 'layer" is never "policy" (it is one of: tunnel, user, ownership)'],
+  ] as const;
+
+  for (const [expression, expected] of cases) {
+    const { column, problem: text } = problem(expression);
+
+    assert.ok(text.includes(expected), text);
+    assert.equal(column, expression.lastIndexOf(" ") + 2);
+  }
+  assert.equal(cases.length, 8);
+  assert.ok(where("decision = deny").test(record(deniedLine("x"))));
+  assert.ok(where("decision ~ den").test(record(deniedLine("x"))), "a part may be any text");
+});
+
 test("a comparison asks one member", () => {
   const cases: readonly (readonly [string, boolean])[] = [
     ["duration_ms > 500", true],

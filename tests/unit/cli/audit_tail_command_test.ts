@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { appendFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { appendFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
 import { after, test } from "node:test";
 
 import {
@@ -140,11 +143,11 @@ test("160 columns have dates, sizes, tunnels, and where a rule stands", async ()
     `TIME (UTC)               RESULT    HTTP    TOOK    OUT  USER              TUNNEL       CALL                                 RULE
 2026-11-25 08:30:01.000  ok         200    12ms   4.1K  alice             code-server  tool read_file                       allow_tools "read_*" user.toml:3:16
 2026-11-25 08:30:02.000  ok         200    2.4s   1.2M  bob               code-server  tool search_code                     allow_tools "read_*" user.toml:3:16
-2026-11-25 08:30:03.000  DENIED     200    <1ms   140B  bob               code-server  tool shell_exec                      deny_tools "shell_*" mcptun.toml:12…
+2026-11-25 08:30:03.000  DENIED     200    <1ms   140B  bob               code-server  tool shell_exec                      deny "shell_*" mcptun.toml:12:15
 2026-11-25 08:30:04.000  DENIED     200    <1ms   140B  m\\u{fc}ller\\u{7}  code-server  tool wri\\u{1b}[31mte\\u{a}file\\u{20…  user: not_in_allow_list
 2026-11-25 08:30:05.000  refused    401     1ms   160B  -                 code-server  POST /code-server/mcp                UNAUTHENTICATED
-2026-11-25 08:30:06.000  rpc err    200    12ms   4.1K  alice             code-server  tool fetch                           error -32602, allow_tools "read_*" …
-2026-11-25 08:30:07.000  ok                1d2h   113M  alice             code-server  resource file:///repo/a/long/path/…  allow_resources "file:///repo/**" u…
+2026-11-25 08:30:06.000  rpc err    200    12ms   4.1K  alice             code-server  tool fetch                           error -32602, allow … user.toml:3:16
+2026-11-25 08:30:07.000  ok                1d2h   113M  alice             code-server  resource file:///repo/a/long/path/…  allow "file:///repo/… user.toml:4:20
 2026-11-25 08:30:09.000  LOST                           -                 -            17 records not written
 2026-11-25 08:30:10.000  NO END     200           4.1K  alice             code-server  tool pay                             the edge ended before it was over
 2026-11-26 08:30:01.000  ok         200    12ms   4.1K  alice             code-server  tool a (+1)                          allow_tools "read_*" user.toml:3:16
@@ -323,6 +326,10 @@ test("what cannot be used is told with exit code 2", async () => {
       ["--result", "ok,tool-error"],
       /--result: "tool-error" is not known \(did you mean "tool_error"/,
     ],
+    [
+      ["--where", "user = bob or decision = denied"],
+      /--where: column 26: "decision" is never "denied" \(it is one of: allow, deny\)/,
+    ],
     [["--tool", "a["], /--tool: "a\[": its \[ \] do not pair/],
     [["--file", "nothing.jsonl"], /Cannot read the audit trail ".*nothing\.jsonl": no such file/],
   ];
@@ -335,7 +342,85 @@ test("what cannot be used is told with exit code 2", async () => {
     assert.match(stderr, text);
     assert.ok(!stderr.includes("internal error"), stderr);
   }
-  assert.equal(cases.length, 10);
+  assert.equal(cases.length, 11);
+});
+
+test("what is no file is refused at once by each command that reads the trail", {
+  skip: process.platform === "win32" && "there are no FIFOs",
+}, async () => {
+  const other = new TrailFolder();
+  execFileSync("mkfifo", ["-m", "600", join(other.folder, "fifo")]);
+  writeFileSync(join(other.folder, "user.toml"), '[[policy]]\nusers = ["*"]\n');
+  const commands = [
+    ["audit", "tail"],
+    ["audit", "tail", "-f"],
+    ["audit", "stats"],
+    ["policy", "replay", "user.toml"],
+  ];
+
+  for (const argv of commands) {
+    const fifo = await runIn(other.folder, [...argv, "--file", "fifo"]);
+    const folder = await runIn(other.folder, [...argv, "--file", "."]);
+
+    assert.deepEqual([fifo.code, folder.code], [2, 2], argv.join(" "));
+    assert.match(fifo.stderr, /Cannot read the audit trail ".*fifo": it is not a regular file\n/);
+    assert.match(folder.stderr, /it is a folder \(name the file in it\)/);
+  }
+  other.close();
+  assert.equal(commands.length, 4);
+});
+
+test("-n is the number of lines, also with some that have no outcome", async () => {
+  const other = new TrailFolder();
+  const intent = (exchange: string, seconds: number) =>
+    toolLine("pay", { type: "intent", exchange, time: at(seconds), result: undefined });
+  other.write([
+    textOfLines([
+      openLine(at(0)),
+      ...[1, 2, 3].map((seconds) => toolLine("read_file", { time: at(seconds) })),
+      intent("a", 4),
+      openLine(at(5)),
+      toolLine("read_file", { time: at(6) }),
+      intent("b", 7),
+    ]),
+  ]);
+  const counts: number[] = [];
+  for (const lines of ["0", "1", "3", "50"]) {
+    const { stdout } = await runIn(other.folder, [
+      ...["audit", "tail", "--file", other.path, "-n", lines],
+    ]);
+    counts.push(stdout.split("\n").slice(1, -1).length);
+  }
+  other.close();
+
+  assert.deepEqual(counts, [0, 1, 3, 6]);
+});
+
+test("when there is nothing to show, that is said on standard error", async () => {
+  const other = new TrailFolder();
+  other.write([textOfLines([openLine(at(0)), checkpointLine(at(0))])]);
+  const run = (folder: TrailFolder, ...argv: string[]) =>
+    runIn(folder.folder, ["audit", "tail", "--file", folder.path, ...argv]);
+
+  const empty = await run(other);
+  const unmatched = await run(other, "--user", "nobody");
+  const late = await run(trail, "--since", "2026-12-24");
+  const quiet = [
+    await run(other, "--json", "--user", "nobody"),
+    await run(trail, "-n", "0"),
+    await run(trail),
+  ];
+  other.close();
+
+  assert.deepEqual(empty, {
+    code: 0,
+    stdout: "",
+    stderr: "mcptun: note: the trail has no records yet\n",
+  });
+  for (const { code, stdout, stderr } of [unmatched, late]) {
+    assert.deepEqual([code, stdout, stderr], [0, "", "mcptun: note: no record matches\n"]);
+  }
+  assert.deepEqual(quiet.map(({ stderr }) => stderr), ["", "", ""]);
 });
 
 test("without a file or a configuration it says what is missing", async () => {

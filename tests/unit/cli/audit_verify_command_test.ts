@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { copyFile, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
 
 import { type AuditFolder, auditFolder } from "../../support/audit_fixture.ts";
@@ -117,6 +118,111 @@ test("what stands in a file cannot steer the terminal", async (t) => {
   assert.match(text.stdout, /^[ -~\n]*$/);
   assert.match(json.stdout, /^[ -~]*\n$/);
 });
+
+test("named files without the first ones are incomplete, and how much is missing is said", async (t) => {
+  const { folder, path } = await rotated(t, {});
+  const files = await trailFiles(folder);
+  const state = async (named: readonly string[]) => {
+    const { code, stdout } = await runIn(folder, ["audit", "verify", ...named]);
+    return { code, stdout };
+  };
+
+  const whole = await state(files);
+  const later = await state(files.slice(2));
+  const json = JSON.parse((await state([...files.slice(2), "--json"])).stdout);
+  await rm(files[0]!);
+  const all = await state([]);
+
+  assert.ok(files.length > 3, files.join());
+  assert.equal(whole.code, 0, whole.stdout);
+  assert.equal(later.code, 1);
+  assert.match(later.stdout, /^.*:1: note: the trail begins with file 3: the first \d+ records /);
+  assert.match(later.stdout, /not here; files 1 to 2 are not among the files that are checked, /);
+  assert.match(later.stdout, /^INCOMPLETE: every line here is what was written, but /m);
+  assert.equal(json.verdict, "incomplete");
+  assert.equal(json.recordsBefore, JSON.parse((await firstLine(files[2]!))!).records);
+  assert.equal(all.code, 1);
+  assert.match(all.stdout, /FILE_MISSING: file 1 is missing/);
+  assert.ok(files.includes(path));
+});
+
+test("files that retention has removed are a note, and the rest is intact", async (t) => {
+  const { folder } = await rotated(t, { keepFiles: 1 });
+  const files = await trailFiles(folder);
+
+  const { code, stdout } = await runIn(folder, ["audit", "verify", ...files]);
+
+  assert.equal(files.length, 2);
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /note: the trail begins with .*; retention has removed the files before\n/);
+  assert.match(stdout, /^intact: /m);
+});
+
+test("another user is told to use the public half of the key", {
+  skip: process.platform === "win32" && "files have no owner there",
+}, async (t) => {
+  const { folder, stateDir, path } = await written(t);
+  const key = join(stateDir, "audit-key.pem");
+  await copyFile(join(stateDir, "audit-key.pub.pem"), join(folder, "pub.pem"));
+  // Root may read everything, and is another user all the same.
+  if (process.getuid!() === 0) await chown(key, 4242, 4242);
+  else await chmod(key, 0);
+
+  const { code, stderr } = await runIn(folder, ["audit", "verify"]);
+  const byHalf = await runIn(folder, ["audit", "verify", path, "--key", "pub.pem"]);
+
+  assert.equal(code, 2);
+  assert.match(stderr, /audit-key\.pem": it is the edge's private key, and this process runs as /);
+  assert.match(stderr, /give its public half with --key FILE: a copy of "audit-key\.pub\.pem"/);
+  assert.doesNotMatch(stderr, /EACCES|chown/);
+  assert.equal(byHalf.code, 0, byHalf.stderr);
+});
+
+test("one of a thing is told as one", async (t) => {
+  const made = await auditFolder(t);
+  const text = '[edge]\nstate_dir = "state"\n[audit]\nfile = "audit.jsonl"\n';
+  await writeFile(join(made.folder, "mcptun.toml"), text);
+  const audit = await made.open();
+  audit.write(recordOf(1));
+  await audit.flush();
+
+  const one = await runIn(made.folder, ["audit", "verify"]);
+  audit.write(recordOf(2));
+  await audit.flush();
+  const two = await runIn(made.folder, ["audit", "verify"]);
+
+  assert.match(one.stdout, /files {3}1, 1 record, /);
+  assert.match(one.stdout, /, the line behind it is not, and proves nothing yet\n/);
+  assert.match(two.stdout, /files {3}1, 2 records, /);
+  assert.match(two.stdout, /, the 2 lines behind it are not, and prove nothing yet\n/);
+});
+
+/** A trail of several files. */
+async function rotated(
+  t: Parameters<typeof auditFolder>[0],
+  settings: { readonly keepFiles?: number },
+): Promise<AuditFolder> {
+  const made = await auditFolder(t);
+  const text = '[edge]\nstate_dir = "state"\n[audit]\nfile = "audit.jsonl"\n';
+  await writeFile(join(made.folder, "mcptun.toml"), text);
+  const audit = await made.open({ rotateBytes: 5_000, ...settings });
+  for (let number = 0; number < 40; number++) {
+    audit.write(recordOf(number));
+    await audit.flush();
+  }
+  await audit.close();
+  return made;
+}
+
+/** Oldest first. */
+async function trailFiles(folder: string): Promise<string[]> {
+  const names = (await readdir(folder)).filter((name) => /^audit.*\.jsonl$/.test(name));
+  return names.sort().map((name) => join(folder, name));
+}
+
+async function firstLine(path: string): Promise<string | undefined> {
+  return (await readFile(path, "utf8")).split("\n")[0];
+}
 
 /** A folder with a configuration, and a trail of 20 records that was closed. */
 async function written(t: Parameters<typeof auditFolder>[0]): Promise<AuditFolder> {

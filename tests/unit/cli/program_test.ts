@@ -215,6 +215,32 @@ name = "a"
   assert.equal(ran, 2);
 });
 
+test("an edge names the key of a trail that cannot be written", async () => {
+  const file = join(folder, "trail.toml");
+  writeFileSync(
+    file,
+    `[edge]
+listen = "127.0.0.1:0"
+tunnel_listen = "127.0.0.1:0"
+state_dir = "trail-state"
+[[tunnel]]
+name = "a"
+[log]
+level = "error"
+[audit]
+file = "."
+`,
+  );
+
+  const { code, stderr } = await run(["edge", "--config", file]);
+
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /^mcptun: .*trail\.toml:10:1 audit\.file: Cannot write to ".*": it is a folder \(name a file /,
+  );
+});
+
 test("config check prints values with origins, and never a credential", async () => {
   writeFileSync(join(folder, "check.toml"), '[edge]\nlisten = "127.0.0.1:1"\n');
   const env = { MCPTUN_TOKEN: "mcpt_secret", MCPTUN_LOG_LEVEL: "debug" };

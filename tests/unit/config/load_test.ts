@@ -270,6 +270,25 @@ test("a variable that is nearly a known one is warned of, others are left alone"
   assert.deepEqual(warnings, ["MCPTUN_EDGE_LISTN is not read (did you mean MCPTUN_EDGE_LISTEN?)"]);
 });
 
+test("a table for the audit trail that names no place for it is warned of", () => {
+  const warningsOf = (text: string) => loadConfig({ text, file: "mcptun.toml" }).warnings;
+
+  const without = warningsOf("[audit]\nintent = true\n");
+  const empty = warningsOf("[edge]\n[audit]\n");
+  const with_ = [
+    warningsOf('[audit]\nfile = "audit.jsonl"\n'),
+    warningsOf('[audit]\notlp_endpoint = "https://collector.example.com/v1/logs"\n'),
+    warningsOf("[edge]\n"),
+  ];
+
+  assert.deepEqual(without, [
+    "mcptun.toml:1:2 audit: nothing is recorded by this table alone (set audit.file, or " +
+    "audit.otlp_endpoint)",
+  ]);
+  assert.equal(empty.length, 1);
+  assert.deepEqual(with_, [[], [], []]);
+});
+
 test("relative paths start from the folder of the file, typed ones from the current folder", () => {
   const text = '[edge]\ntls_cert = "cert.pem"\ntls_key = "/k/key.pem"';
   const { edge, rift } = loadConfig({
