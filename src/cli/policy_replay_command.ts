@@ -118,7 +118,7 @@ function textOf(
 /** Nothing was judged: that is no sign that the policy changes nothing. */
 function emptyText({ skipped }: PolicyReplay, trail: string): string[] {
   const { undecided, tunnel, cut } = skipped;
-  const shown = JSON.stringify(inertText(trail));
+  const shown = `"${inertText(trail)}"`;
   if (undecided + tunnel + cut === 0) {
     return [
       `Nothing was judged: no record in ${shown} is of the time that was asked for`,
