@@ -187,6 +187,11 @@ export const MAX_ANSWER_MESSAGE_BYTES = 64 * MIB;
 export const MAX_HELD_BYTES = 512 * MIB;
 /** Of these, one user's, bytes: a largest answer next to a largest request. */
 export const MAX_HELD_BYTES_EACH = 80 * MIB;
+/**
+ * Of one unfinished event, bytes that are not counted among these: most events end with the chunk they came
+ * in or with the next one, and counting costs more than they do.
+ */
+export const FREE_EVENT_BYTES = 64 * KIB;
 /** Users whose part of them is remembered while it is empty. */
 export const MAX_IDLE_SHARES = 4_096;
 
@@ -308,6 +313,10 @@ export const MAX_MARKS_IN_A_ROW = 30;
 export const MAX_LIST_PATTERNS = 1_000;
 /** Largest policy file, bytes: 20,000 policies of 20 patterns each. */
 export const MAX_POLICY_FILE_BYTES = 16 * MIB;
+/** Largest configuration, bytes: some 10,000 tunnels with rules. */
+export const MAX_CONFIG_FILE_BYTES = 16 * MIB;
+/** Largest PEM file, and largest file that a command is given to read once, bytes: a whole trust store. */
+export const MAX_PEM_FILE_BYTES = 4 * MIB;
 /** Policies in one file. */
 export const MAX_POLICIES = 20_000;
 /** Tests in one policy file. */

@@ -14,7 +14,27 @@ export interface Principal {
   readonly groups: readonly string[];
   /** How it was proved. */
   readonly how: "user_token" | "jwt" | "certificate" | "proxy_header";
+  /** Whose token proved it, with `jwt`: an issuer identifier, which is a URL. */
+  readonly issuer?: string | undefined;
 }
+
+/**
+ * Whose sessions, places and shares these are. Nobody else is the same owner: each issuer gives names
+ * of its own, so "alice" of two of them is two people.
+ */
+export function ownerOf(principal: Principal): string {
+  let owner = OWNERS.get(principal);
+  if (owner === undefined) {
+    const { how, issuer, user } = principal;
+    // With its length, so that no name can continue an issuer.
+    owner = issuer === undefined ? `${how} ${user}` : `${how} ${issuer.length}:${issuer} ${user}`;
+    OWNERS.set(principal, owner);
+  }
+  return owner;
+}
+
+/** One text for each, as long as somebody is remembered. */
+const OWNERS = new WeakMap<Principal, string>();
 
 /** All of a request that can prove who sent it. */
 export interface ClientProof {

@@ -174,7 +174,7 @@ function isCut(text: string): boolean {
 
 function wasText({ layer, rule, rule_at: ruleAt, reason }: SeenCall): string {
   const why = rule === undefined
-    ? (reason ?? "no reason given").replaceAll("_", " ")
+    ? reason ?? "no reason given"
     : ruleAt === undefined
     ? rule
     : `${rule} (${ruleAt})`;

@@ -141,7 +141,7 @@ function ruleText(
     // A message that could not be read: no layer was asked.
     parts.push(reason.replaceAll("_", " "));
   } else if (decision === "deny" || DEFAULTS.has(reason ?? "")) {
-    const words = (reason ?? "no reason given").replaceAll("_", " ");
+    const words = reason ?? "no reason given";
     const { layer } = record;
     parts.push(form === "short" || layer === undefined ? words : `${layer}: ${words}`);
   }

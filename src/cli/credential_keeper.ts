@@ -1,6 +1,6 @@
 /** Keeps a renewed credential where the old one came from, and sees what is put there instead. @module */
 
-import { readFile, realpath } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 
 import { TunnelError } from "../errors.ts";
 import {
@@ -12,6 +12,7 @@ import {
 import { replaceStateFile } from "../identity/state_dir.ts";
 import type { Logger } from "../log.ts";
 import type { RenewedMaterial } from "../rift/rift_options.ts";
+import { NotRegularError, openRegular } from "../runtime/regular_file.ts";
 import type { TlsMaterial } from "../transport/transport.ts";
 
 /** Options of {@link credentialKeeper}. */
@@ -91,7 +92,7 @@ export function credentialKeeper(
       if (file === undefined) return undefined;
       let found: Credential;
       try {
-        found = decodeCredential(await readFile(file, "utf8"));
+        found = decodeCredential(await textOf(file));
       } catch (error) {
         return cannotTake(file, error instanceof TunnelError ? error.message : codeOf(error));
       }
@@ -115,7 +116,7 @@ export function credentialKeeper(
 
 /** The serial number of the credential in a file; `undefined` when there is no good one in it. */
 async function serialIn(path: string): Promise<string | undefined> {
-  const text = await readFile(path, "utf8");
+  const text = await textOf(path);
   try {
     return decodeCredential(text).serial;
   } catch (error) {
@@ -128,7 +129,17 @@ function timeOf({ expiresAtMs }: Credential): string {
   return new Date(expiresAtMs).toISOString();
 }
 
+async function textOf(path: string): Promise<string> {
+  const file = await openRegular(path);
+  try {
+    return await file.readFile("utf8");
+  } finally {
+    await file.close();
+  }
+}
+
 /** Not its message: that of a failed read could quote the file. */
 function codeOf(error: unknown): string {
+  if (error instanceof NotRegularError) return error.message;
   return error instanceof Error && "code" in error ? String(error.code) : "unknown failure";
 }

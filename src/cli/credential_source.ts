@@ -1,12 +1,10 @@
 /** Where a rift's credential comes from: a file, standard input, the environment. Never argv. @module */
 
-import { readFileSync, statSync } from "node:fs";
-import process from "node:process";
-
 import { TunnelError } from "../errors.ts";
 import { type Credential, decodeCredential } from "../identity/credential.ts";
+import { isStreamPath, readNamedFile, TooLargeError, unreadReason } from "../runtime/named_file.ts";
 import { type Io, readAll } from "./io.ts";
-import { warn } from "./report.ts";
+import { warnOfReaders } from "./secret_file.ts";
 
 /** The places to look, in order: the flag, the environment, the file. */
 export interface CredentialPlaces {
@@ -37,7 +35,9 @@ export async function readCredential(io: Io, places: CredentialPlaces): Promise<
 
 /** The file that {@link readCredential} reads; `undefined` when it reads something else. */
 export function credentialFile(io: Io, places: CredentialPlaces): string | undefined {
-  if (places.flag !== undefined) return places.flag === "-" ? undefined : places.flag;
+  if (places.flag !== undefined) {
+    return places.flag === "-" || isStreamPath(places.flag) ? undefined : places.flag;
+  }
   return (io.env["MCPTUN_TOKEN"] ?? "") === "" ? places.configured : undefined;
 }
 
@@ -54,18 +54,14 @@ export function refuseSecretArguments(argv: readonly string[]): void {
 
 function readTokenFile(io: Io, path: string): string {
   try {
-    const facts = statSync(path);
-    if (facts.isDirectory()) throw invalid(path, "it is a folder");
-    const { mode, size } = facts;
-    if (process.platform !== "win32" && (mode & 0o077) !== 0) {
-      warn(io, `${path} can be read by other users (mend it: chmod 600 ${path})`);
-    }
-    if (size > MAX_TOKEN_BYTES) throw invalid(path, "the file is too large for a credential");
-    return readFileSync(path, "utf8");
+    const { bytes, mode } = readNamedFile(path, MAX_TOKEN_BYTES);
+    warnOfReaders(io, path, mode);
+    return bytes.toString("utf8");
   } catch (error) {
-    if (error instanceof TunnelError) throw error;
-    const code = (error as NodeJS.ErrnoException).code;
-    throw invalid(path, code === "ENOENT" ? "no such file" : String(code ?? error));
+    if (error instanceof TooLargeError) {
+      throw invalid(path, "the file is too large for a credential");
+    }
+    throw invalid(path, unreadReason(error, { EISDIR: "it is a folder" }));
   }
 }
 

@@ -32,6 +32,7 @@ import { quicTransport } from "../transport/quic/quic_transport.ts";
 import { ConfigReload } from "./config_reload.ts";
 import { type DevFacts, devJson, devText } from "./dev_text.ts";
 import { edgePartsOf, filesOf } from "./edge_setup.ts";
+import { inertText } from "./fitted_table.ts";
 import { aborted, type Io } from "./io.ts";
 import { policyDecider } from "./policy_setup.ts";
 import { readProduct } from "./product.ts";
@@ -75,7 +76,11 @@ export async function runDev(io: Io, options: DevCommandOptions): Promise<void> 
       onJudged: policy === undefined || options.json === true
         ? undefined
         : (judged) => void io.stdout.write(judgedLine(judged)),
+      onReloaded: policy === undefined || options.json === true
+        ? undefined
+        : () => void io.stdout.write(reloadedLine(options.policy!)),
       onHangup: policy === undefined ? undefined : io.onHangup,
+      policy: policy === undefined ? undefined : { shown: options.policy!, path: policy },
       stateDir,
       log,
       clock: systemClock,
@@ -105,7 +110,11 @@ interface DevContext {
   readonly load: () => LoadedConfig;
   readonly user: { readonly user: string; readonly groups: readonly string[] };
   readonly onJudged: ((judged: JudgedMessage) => void) | undefined;
+  /** The policy file was read again and is in force. */
+  readonly onReloaded: (() => void) | undefined;
   readonly onHangup: Io["onHangup"];
+  /** As it was named; absolute for machines, who need not know the folder. */
+  readonly policy: { readonly shown: string; readonly path: string } | undefined;
   readonly stateDir: string;
   readonly log: Logger;
   readonly clock: Clock;
@@ -153,7 +162,10 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
   });
   running.edge = edge;
   const reload = new ConfigReload({
-    reload: () => edge.update({ ...edgePartsOf(load()), clientAuth }),
+    reload: () => {
+      edge.update({ ...edgePartsOf(load()), clientAuth });
+      context.onReloaded?.();
+    },
     files: () => filesOf(loaded),
     stamps,
     clock,
@@ -189,6 +201,8 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
     token: issued.token.reveal(),
     upstream,
     sample: context.upstream === undefined,
+    ...user,
+    policy: context.policy,
   };
 }
 
@@ -243,15 +257,15 @@ function requireUser({ user, groups }: DevCommandOptions): DevContext["user"] {
 /** One line for people: who asked for what, and what came of it. */
 function judgedLine({ principal, method, target, decision }: JudgedMessage): string {
   const what = target.kind === "method" ? method : `${method} ${quotedName(target.name)}`;
-  const rule = decision.rule === undefined ? decision.reason.replaceAll("_", " ") : reasonText({
-    decision: decision.allowed ? "allow" : "deny",
-    reason: decision.reason,
-    rule: decision.rule,
-  });
+  const rule = reasonText({ ...decision, decision: decision.allowed ? "allow" : "deny" });
   const word = decision.allowed ? "allowed" : "DENIED ";
-  return `${word}  ${quotedName(principal.user)}  ${what}  (${
-    decision.layer ?? "no"
-  } layer: ${rule})\n`;
+  const layer = decision.layer === undefined ? "" : `${decision.layer} layer: `;
+  return `${word}  ${quotedName(principal.user)}  ${what}  ${layer}${rule}\n`;
+}
+
+/** One line for people: a change of the policy file counts from now on. */
+function reloadedLine(file: string): string {
+  return `policy   ${inertText(file)}  read again, in force from the next request on\n`;
 }
 
 /** Only what goes wrong, so that the facts stay in sight; the environment may ask for more. */

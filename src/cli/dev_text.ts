@@ -1,6 +1,8 @@
 /** What `mcptun dev` prints: ready to paste, for people and for machines. @module */
 
 import { shownUrl } from "../config/value.ts";
+import { quotedName } from "../identity/user_name.ts";
+import { inertText } from "./fitted_table.ts";
 import { columns } from "./report.ts";
 
 /** The facts of one run. */
@@ -11,13 +13,24 @@ export interface DevFacts {
   readonly upstream: string;
   /** True when the private server is the built-in sample. */
   readonly sample: boolean;
+  /** Whom the token is for. */
+  readonly user: string;
+  readonly groups: readonly string[];
+  /** The policy file, as it was named and as an absolute path; absent when nothing is judged. */
+  readonly policy: { readonly shown: string; readonly path: string } | undefined;
 }
 
 /** For people. */
 export function devText(facts: DevFacts): string {
   const server = facts.sample ? "built-in sample" : shownUrl(facts.upstream);
+  const { user, groups, policy } = facts;
+  const of = groups.length === 0 ? "" : ` of ${groups.map(quotedName).join(", ")}`;
+  const judged = policy === undefined ? [] : [
+    ["User", `${quotedName(user)}${of} (--user, --groups)`],
+    ["Policy", `${inertText(policy.shown)}; changes count at once, decisions are printed below`],
+  ];
   return `mcptun dev ${facts.version}\n\n` +
-    columns([["URL", facts.url], ["Token", facts.token], ["Server", server]], "  ") +
+    columns([["URL", facts.url], ["Token", facts.token], ["Server", server], ...judged], "  ") +
     `\nEntry for the JSON config of an MCP client:\n\n` +
     `${JSON.stringify(clientConfig(facts), undefined, 2)}\n` +
     `\nTry it:\n\n${curlLine(facts)}\n` +
@@ -26,13 +39,16 @@ export function devText(facts: DevFacts): string {
 
 /** For machines: exactly one line. */
 export function devJson(facts: DevFacts): string {
-  const { version, url, token, upstream } = facts;
+  const { version, url, token, upstream, user, groups, policy } = facts;
   return `${
     JSON.stringify({
       url,
       token,
       tunnel: "dev",
       upstream: shownUrl(upstream),
+      user,
+      groups,
+      ...(policy === undefined ? {} : { policy: policy.path }),
       version,
       clientConfig: clientConfig(facts),
       curl: curlLine(facts),

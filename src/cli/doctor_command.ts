@@ -1,6 +1,5 @@
 /** `mcptun doctor`: which part of the way to an MCP server is broken, and how to mend it. @module */
 
-import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { Writable } from "node:stream";
 
@@ -19,7 +18,8 @@ import { StepRunner } from "../doctor/step_runner.ts";
 import { certificatesOf, trustedRoots } from "../doctor/trust.ts";
 import { runUrlDoctor, URL_STEPS } from "../doctor/url_doctor.ts";
 import { TunnelError } from "../errors.ts";
-import { DOCTOR_TIMEOUT_MS, DOCTOR_TOKEN_BYTES } from "../limits.ts";
+import { DOCTOR_TIMEOUT_MS, DOCTOR_TOKEN_BYTES, MAX_PEM_FILE_BYTES } from "../limits.ts";
+import { readNamedFile, unreadReason } from "../runtime/named_file.ts";
 import { quicTransport } from "../transport/quic/quic_transport.ts";
 import { readCredential } from "./credential_source.ts";
 import { type Io, readAll } from "./io.ts";
@@ -215,14 +215,9 @@ async function readUserToken(io: Io, file: string | undefined): Promise<string |
 
 function readText(path: string, flag: string): string {
   try {
-    if (statSync(path).size > MAX_FILE_BYTES) {
-      throw new TunnelError("USAGE", `${flag}: ${JSON.stringify(path)} is too large`);
-    }
-    return readFileSync(path, "utf8");
+    return readNamedFile(path, MAX_PEM_FILE_BYTES).bytes.toString("utf8");
   } catch (error) {
-    if (error instanceof TunnelError) throw error;
-    const code = (error as NodeJS.ErrnoException).code;
-    const reason = code === "ENOENT" ? "no such file" : String(code ?? error);
+    const reason = unreadReason(error);
     throw new TunnelError("USAGE", `${flag}: cannot read ${JSON.stringify(path)}: ${reason}`);
   }
 }
@@ -270,6 +265,3 @@ function product() {
 function fileOf(io: Io, file: string | undefined): string | undefined {
   return file === undefined || file === "-" ? file : resolve(io.cwd, file);
 }
-
-/** Far above any bundle of certificates. */
-const MAX_FILE_BYTES = 4 * 1_024 * 1_024;

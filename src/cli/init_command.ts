@@ -71,6 +71,18 @@ name = "example"
 auth = "edge"
 # host = "example.example.com"   # instead of a path on the edge's hosts
 # origins = ["https://app.example.com"]   # browsers that may call it
+# Judge every call (docs/aware.md); what no rule allows is denied. Needs auth = "edge".
+# mode = "aware"
+# allow_tools = ["read_*", "search"]
+# allow_resources = ["file:///repo/**"]
+
+# Rules per user, for aware tunnels as well; mcptun policy check user.toml (docs/policy.md)
+# [policy]
+# file = "user.toml"
+
+# One line for each exchange: mcptun audit tail (docs/audit.md)
+# [audit]
+# file = "audit.jsonl"
 
 # --- The private role: mcptun rift, usually on another host ---
 

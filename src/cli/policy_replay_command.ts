@@ -74,7 +74,8 @@ export async function runPolicyReplay(
   const layers = config === undefined ? "user" : "tunnel and user";
   const text = options.json === true
     ? `${JSON.stringify(jsonOf(replay, { file, layers }))}\n`
-    : textOf(replay, { file, layers, width: outputWidth(io) }).map((line) => `${line}\n`).join("");
+    : textOf(replay, { file, layers, trail: path, width: outputWidth(io) })
+      .map((line) => `${line}\n`).join("");
   await writeOut(io, text);
   return replay.changed === 0 ? 0 : 1;
 }
@@ -87,12 +88,12 @@ interface Facts {
 
 function textOf(
   replay: PolicyReplay,
-  { file, layers, width }: Facts & { readonly width: number },
+  { file, layers, trail, width }: Facts & { readonly trail: string; readonly width: number },
 ): string[] {
   const { judged, changed, skipped, changes, otherChanges } = replay;
-  const lines = [
-    `${changed} of ${judged} recorded decisions would change with ${inertText(file)}`,
-  ];
+  const lines = judged > 0
+    ? [`${changed} of ${judged} recorded decisions would change with ${inertText(file)}`]
+    : emptyText(replay, trail).flatMap((text) => wrapped(text, width));
   if (changes.length > 0) {
     const { head, rows } = fitTable(COLUMNS, changes, width);
     lines.push("", head, ...rows);
@@ -112,6 +113,24 @@ function textOf(
   }
   if (skips.length > 0) lines.push("", ...skips.flatMap((text) => wrapped(text, width)));
   return lines;
+}
+
+/** Nothing was judged: that is no sign that the policy changes nothing. */
+function emptyText({ skipped }: PolicyReplay, trail: string): string[] {
+  const { undecided, tunnel, cut } = skipped;
+  const shown = `"${inertText(trail)}"`;
+  if (undecided + tunnel + cut === 0) {
+    return [
+      `Nothing was judged: no record in ${shown} is of the time that was asked for`,
+      "Look at --since and --until, and whether this is the file that the edge writes (audit.file; " +
+      "--file names another)",
+    ];
+  }
+  const why = undecided === 0 ? [] : [
+    `${undecided} have none: they are of tunnels that are not aware (mode = "aware"), or were ` +
+    "refused before it",
+  ];
+  return [`Nothing was judged: no record in ${shown} has a decision that can be asked for`, ...why];
 }
 
 const COLUMNS: readonly Column<ReplayChange>[] = [

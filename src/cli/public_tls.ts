@@ -1,10 +1,11 @@
 /** The certificate of the public listener, read and tried before anything listens. @module */
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 
 import type { LoadedConfig } from "../config/load.ts";
 import { TunnelError } from "../errors.ts";
+import { MAX_PEM_FILE_BYTES } from "../limits.ts";
+import { readNamedFile, unreadReason } from "../runtime/named_file.ts";
 
 /** What the public listener needs for HTTPS, and the CAs of client certificates. */
 export interface PublicTls {
@@ -67,16 +68,13 @@ function readClientCa(path: string | undefined, place: LoadedConfig["place"]): s
 function readPem(place: string, path: string, marker: RegExp, noun: string): string {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = readNamedFile(path, MAX_PEM_FILE_BYTES).bytes.toString("utf8");
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const reason = code === "ENOENT"
-      ? `no such file (write the path of the PEM ${noun}; a relative one starts from the folder of the configuration)`
-      : code === "EACCES"
-      ? "permission denied (let the user that runs the edge read it)"
-      : code === "EISDIR"
-      ? "it is a folder (name the file in it)"
-      : String(code ?? error);
+    const reason = unreadReason(error, {
+      ENOENT:
+        `no such file (write the path of the PEM ${noun}; a relative one starts from the folder of the configuration)`,
+      EACCES: "permission denied (let the user that runs the edge read it)",
+    });
     throw invalid(`${place}: cannot read ${JSON.stringify(path)}: ${reason}`, error);
   }
   if (marker.test(text)) return text;

@@ -1,10 +1,10 @@
 /** Files with a secret that a configuration names. @module */
 
-import { readFileSync, statSync } from "node:fs";
 import process from "node:process";
 
 import { TunnelError } from "../errors.ts";
 import { MAX_TOKEN_CHARS } from "../limits.ts";
+import { isStreamPath, readNamedFile, TooLargeError, unreadReason } from "../runtime/named_file.ts";
 import type { Io } from "./io.ts";
 import { warn } from "./report.ts";
 
@@ -24,18 +24,21 @@ export interface SecretFile {
 export function readSecretFile(io: Io, { path, place }: SecretFile): string {
   const shown = JSON.stringify(path);
   try {
-    const { mode, size } = statSync(path);
-    if (size > MAX_TOKEN_CHARS) throw invalid(`${place}: ${shown} is too large for a header`);
-    if (process.platform !== "win32" && (mode & 0o077) !== 0) {
-      warn(io, `${path} can be read by other users (mend it: chmod 600 ${path})`);
-    }
-    return readFileSync(path, "utf8").trim();
+    const { bytes, mode } = readNamedFile(path, MAX_TOKEN_CHARS);
+    warnOfReaders(io, path, mode);
+    return bytes.toString("utf8").trim();
   } catch (error) {
-    if (error instanceof TunnelError) throw error;
-    const code = (error as NodeJS.ErrnoException).code;
-    const reason = code === "ENOENT" ? "no such file" : String(code ?? error);
-    throw invalid(`${place}: cannot read ${shown}: ${reason}`);
+    if (error instanceof TooLargeError) {
+      throw invalid(`${place}: ${shown} is too large for a header`);
+    }
+    throw invalid(`${place}: cannot read ${shown}: ${unreadReason(error)}`);
   }
+}
+
+/** Says so when other users can read a file with a secret. */
+export function warnOfReaders(io: Io, path: string, mode: number): void {
+  if (process.platform === "win32" || isStreamPath(path) || (mode & 0o077) === 0) return;
+  warn(io, `${path} can be read by other users (mend it: chmod 600 ${path})`);
 }
 
 function invalid(message: string): TunnelError {

@@ -7,12 +7,13 @@
  * @module
  */
 
-import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 import { parse, TomlError } from "smol-toml";
 
 import { TunnelError } from "../errors.ts";
+import { MAX_CONFIG_FILE_BYTES } from "../limits.ts";
+import { readNamedFile, unreadReason } from "../runtime/named_file.ts";
 import { checkFile } from "./check_file.ts";
 import type { Config } from "./config.ts";
 import { describeKeys, type KeyDescription } from "./describe.ts";
@@ -219,16 +220,11 @@ function coerce(key: KeyDescription, text: string): unknown {
 
 function readText(shown: string, file: string): string {
   try {
-    return readFileSync(file, "utf8");
+    return readNamedFile(file, MAX_CONFIG_FILE_BYTES).bytes.toString("utf8");
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const reason = code === "ENOENT"
-      ? 'no such file (create one with "mcptun init", or name another with --config)'
-      : code === "EACCES"
-      ? "permission denied (this user may not read it)"
-      : code === "EISDIR"
-      ? "it is a folder (name the file in it)"
-      : String(code ?? error);
+    const reason = unreadReason(error, {
+      ENOENT: 'no such file (create one with "mcptun init", or name another with --config)',
+    });
     throw new TunnelError(
       "CONFIG_INVALID",
       `Cannot read config file ${JSON.stringify(shown)}: ${reason}`,

@@ -6,13 +6,13 @@
  * @module
  */
 
-import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 
 import { TunnelError } from "../errors.ts";
 import { MAX_POLICY_FILE_BYTES } from "../limits.ts";
 import { lintPolicies } from "../policy/lint.ts";
 import { compileUserPolicy, type PolicyEntry, type UserPolicy } from "../policy/user_layer.ts";
+import { readNamedFile, TooLargeError, unreadReason } from "../runtime/named_file.ts";
 import { type KeyLocator, type KeyPath, locateKeys, type Position } from "./key_locator.ts";
 import { parseToml, showPath } from "./load.ts";
 import { type PolicyTest, readPolicyTables } from "./policy_schema.ts";
@@ -55,24 +55,13 @@ export function loadPolicy(options: PolicyFileOptions): LoadedPolicy {
 export function readPolicyText({ file, cwd = "." }: PolicyFileOptions): string {
   const path = resolve(cwd, file);
   try {
-    const { size } = statSync(path);
-    if (size > MAX_POLICY_FILE_BYTES) throw tooLarge(file);
-    const bytes = readFileSync(path);
-    // It may have grown in between.
-    if (bytes.byteLength > MAX_POLICY_FILE_BYTES) throw tooLarge(file);
+    const { bytes } = readNamedFile(path, MAX_POLICY_FILE_BYTES);
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
-    if (error instanceof TunnelError) throw error;
-    const code = (error as NodeJS.ErrnoException).code;
-    const reason = code === "ENOENT"
-      ? "no such file (name the file with the [[policy]] tables)"
-      : code === "EACCES"
-      ? "permission denied (this user may not read it)"
-      : code === "EISDIR"
-      ? "it is a folder (name the file in it)"
-      : error instanceof TypeError
+    if (error instanceof TooLargeError) throw tooLarge(file);
+    const reason = error instanceof TypeError
       ? "it is not UTF-8 (save it as UTF-8)"
-      : String(code ?? error);
+      : unreadReason(error, { ENOENT: "no such file (name the file with the [[policy]] tables)" });
     throw new TunnelError(
       "CONFIG_INVALID",
       `Cannot read policy file ${JSON.stringify(file)}: ${reason}`,

@@ -1,7 +1,9 @@
 /** The certificates that a client on this host trusts: the runtime's, the system's, and `--ca`. @module */
 
-import { readFileSync } from "node:fs";
 import * as tls from "node:tls";
+
+import { MAX_PEM_FILE_BYTES } from "../limits.ts";
+import { readNamedFile } from "../runtime/named_file.ts";
 
 /** What else is trusted. */
 export interface TrustOptions {
@@ -44,7 +46,7 @@ function fromFiles(env: TrustOptions["env"]): string[] {
 
 function read(path: string): string[][] {
   try {
-    return [certificatesOf(readFileSync(path, "utf8"))];
+    return [certificatesOf(readNamedFile(path, MAX_PEM_FILE_BYTES).bytes.toString("utf8"))];
   } catch {
     return []; // what is not there is not trusted; the next place is asked
   }

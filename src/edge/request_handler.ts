@@ -13,9 +13,9 @@ import { ChurnSet } from "../churn_set.ts";
 import type { ErrorCode } from "../errors.ts";
 import { ENDED_PROOF_GRACE_MS } from "../limits.ts";
 import type { Logger } from "../log.ts";
-import type { Authenticated, ClientProof } from "../principal.ts";
+import { type Authenticated, type ClientProof, ownerOf } from "../principal.ts";
 import { addressGroup } from "../runtime/address_group.ts";
-import { type AwareAdmission, type AwareDoor, ownerOf } from "./aware/aware_door.ts";
+import type { AwareAdmission, AwareDoor } from "./aware/aware_door.ts";
 import { answerError, endAnswer } from "./answer.ts";
 import { peerAddress, type ProxyTrust } from "./client_address.ts";
 import type { ClientGate, GateResult } from "./client_gate.ts";
@@ -295,7 +295,7 @@ export class RequestHandler {
     if (tunnel.counters.exchanges >= config.maxExchanges) {
       return refuse("STREAM_LIMIT", `the limit is ${config.maxExchanges}`);
     }
-    const owner = client === undefined ? addressGroup(address) : ownerOf(client);
+    const owner = client === undefined ? addressGroup(address) : ownerOf(client.principal);
     if ((this.#streamsOf.get(owner) ?? 0) >= config.maxEventStreams) {
       return refuse("TOO_MANY_STREAMS", `the limit is ${config.maxEventStreams}`);
     }

@@ -210,7 +210,7 @@ export class JwtCheck {
     if ("problem" in identity) return invalid(identity.problem);
     const result: Authenticated = {
       outcome: "authenticated",
-      principal: { ...identity, how: "jwt" },
+      principal: { ...identity, how: "jwt", issuer: settings.issuer },
       validUntilMs,
       // Under other rules it might not be good: its client shows it again.
       stillValid: () =>

@@ -14,6 +14,7 @@ import { dirname } from "node:path";
 import process from "node:process";
 
 import { TunnelError } from "../errors.ts";
+import { NotRegularError, openRegular } from "../runtime/regular_file.ts";
 
 /** Largest state file read, bytes: 100,000 credentials of usual size fit. */
 const MAX_STATE_FILE_BYTES = 32 * 1_024 * 1_024;
@@ -51,14 +52,14 @@ export async function prepareStateDir(stateDir: string): Promise<void> {
 export async function readStateFile(path: string): Promise<string | undefined> {
   let file;
   try {
-    file = await open(path, "r");
+    file = await openRegular(path);
   } catch (cause) {
     if (stateErrorCode(cause) === "ENOENT") return undefined;
+    if (cause instanceof NotRegularError) throw unusableBecause(path, cause.message);
     throw unusable(path, "read", cause);
   }
   try {
     const stats = await file.stat();
-    if (!stats.isFile()) throw unusableBecause(path, "it is not a regular file");
     requireOwn(path, stats);
     refuseShared(path, stats, "chmod 600");
     if (stats.size > MAX_STATE_FILE_BYTES) throw unusableBecause(path, "it is too large");

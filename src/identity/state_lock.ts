@@ -7,13 +7,14 @@
  * @module
  */
 
-import { link, readFile, unlink, writeFile } from "node:fs/promises";
+import { link, unlink, writeFile } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import process from "node:process";
 
 import { delay, systemClock } from "../clock.ts";
 import { LOCK_POLL_MS, LOCK_WAIT_MS } from "../limits.ts";
+import { openRegular } from "../runtime/regular_file.ts";
 import { stateErrorCode, unusable, unusableBecause } from "./state_dir.ts";
 
 /**
@@ -110,10 +111,19 @@ async function removeDead(lockPath: string): Promise<boolean> {
 
 /** `undefined` when it is gone, or nobody's that is known. */
 async function readHolder(lockPath: string): Promise<Holder | undefined> {
-  const text = await readFile(lockPath, "utf8").catch(() => ""); // gone: the next try takes it
+  const text = await textOf(lockPath).catch(() => ""); // gone: the next try takes it
   const [, pid, host, id] = /^([1-9]\d{0,9}) (\S{1,255}) ([0-9a-f]{16})\n$/.exec(text) ?? [];
   if (pid === undefined || host === undefined || id === undefined) return undefined;
   return { pid: Number(pid), host, id };
+}
+
+async function textOf(lockPath: string): Promise<string> {
+  const file = await openRegular(lockPath);
+  try {
+    return await file.readFile("utf8");
+  } finally {
+    await file.close();
+  }
 }
 
 /** Processes of another host, or of another container, cannot be seen from here. */

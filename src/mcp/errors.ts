@@ -124,8 +124,11 @@ function hidden(era: Era, { kind, name }: Target): Hidden {
   }
 }
 
+/** `rule` is the deciding list, or the word of the reason (`src/policy/decide.ts`). */
 function explanation({ kind, name }: Target, { layer, rule }: { layer: string; rule: string }) {
-  return `Denied by the ${layer} policy (${rule}): ${kind} ${JSON.stringify(name)}`;
+  // "no" layer: it was denied before any was asked.
+  const by = layer === "no" ? "" : ` by the ${layer} layer`;
+  return `Denied${by} (${rule}): ${kind} ${JSON.stringify(name)}`;
 }
 
 function answer(httpStatus: number, error: RpcError): RpcAnswer {

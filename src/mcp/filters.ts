@@ -34,7 +34,7 @@ export interface ServerMessage {
   readonly taskId: string | undefined;
   /** Of a response: a tool's own error, or the code of a JSON-RPC error; 0 when it is no integer. */
   readonly failure: "tool_error" | number | undefined;
-  /** `drop` is not passed on; a request that is dropped must be answered with an error. */
+  /** `drop` is not passed on. A request that is dropped gets no answer either (`docs/aware.md`). */
   readonly verdict: "pass" | "drop";
 }
 

@@ -21,7 +21,7 @@
 import { Buffer } from "node:buffer";
 
 import { TunnelError } from "../errors.ts";
-import { MAX_EVENT_LINES } from "../limits.ts";
+import { FREE_EVENT_BYTES, MAX_EVENT_LINES } from "../limits.ts";
 import { asBuffer } from "./bytes.ts";
 
 /** What becomes of an event: the bytes are its new data. */
@@ -37,6 +37,28 @@ export interface EventFilterOptions {
   readonly onId?: ((id: string) => void) | undefined;
   /** Takes what passes; may be given views of the chunk that was pushed. */
   readonly emit: (bytes: Buffer) => void;
+  /** Where memory for an unfinished event comes from; without it there is always some. */
+  readonly room?: EventRoom | undefined;
+}
+
+/** A budget of bytes. Up to `FREE_EVENT_BYTES` of one stream are not asked for. */
+export interface EventRoom {
+  /** @returns false when there is no room; nothing is taken then. */
+  take(bytes: number): boolean;
+  give(bytes: number): void;
+}
+
+/** Why a stream must be cut. */
+export type EventProblem = "too_large" | "too_many_lines" | "no_room";
+
+/** A stream cannot be filtered any further. */
+export class EventRefusal extends TunnelError {
+  readonly reason: EventProblem;
+
+  constructor(reason: EventProblem, what: string) {
+    super("UPSTREAM_FAILED", `Cannot pass on an event ${what}`);
+    this.reason = reason;
+  }
 }
 
 /** Filters one stream. */
@@ -47,6 +69,8 @@ export class EventStreamFilter {
   /** Bytes of a unit that began in an earlier chunk. */
   #held: Buffer = EMPTY;
   #heldLength = 0;
+  /** How much of its room was asked for. */
+  #taken = 0;
   /** Where in its unit the scan stands. */
   #inComment = false;
   #lineIsEmpty = true;
@@ -64,8 +88,8 @@ export class EventStreamFilter {
   /**
    * Takes the next bytes.
    *
-   * @throws {TunnelError} `UPSTREAM_FAILED` for an event above the limit of bytes or lines, and whatever `inspect`
-   *   throws; the stream must then be cut, and nothing more passes.
+   * @throws {EventRefusal} `UPSTREAM_FAILED` for an event above the limit of bytes or lines, or without room, and
+   *   whatever `inspect` throws; the stream must then be cut, and nothing more passes.
    */
   push(chunk: Uint8Array): void {
     if (this.#failed) throw tooLarge(this.#options.maxEventBytes);
@@ -79,8 +103,7 @@ export class EventStreamFilter {
   /** The stream is over. How many bytes of an unfinished event were left out. */
   end(): number {
     const left = this.#heldLength + Math.max(0, this.#markBytes);
-    this.#held = EMPTY;
-    this.#heldLength = 0;
+    this.#letGo();
     this.#failed = true;
     return left;
   }
@@ -181,14 +204,34 @@ export class EventStreamFilter {
   #hold(bytes: Buffer, from: number): void {
     const length = this.#heldLength + bytes.length - from;
     if (length > this.#options.maxEventBytes) throw tooLarge(this.#options.maxEventBytes);
-    if (length > this.#held.length) {
-      // Doubled, so that an event in one-byte chunks is not copied for each of them.
-      const larger = Buffer.allocUnsafeSlow(Math.max(MIN_HELD_BYTES, 2 * length));
-      this.#held.copy(larger, 0, 0, this.#heldLength);
-      this.#held = larger;
-    }
+    if (length > this.#held.length) this.#grow(length);
     bytes.copy(this.#held, this.#heldLength, from);
     this.#heldLength = length;
+  }
+
+  #grow(length: number): void {
+    // Doubled, so that an event in one-byte chunks is not copied for each of them.
+    const most = Math.min(2 * length, this.#options.maxEventBytes);
+    const capacity = Math.max(MIN_HELD_BYTES, most);
+    const { room } = this.#options;
+    if (room !== undefined && capacity > FREE_EVENT_BYTES) {
+      if (!room.take(capacity - this.#taken)) {
+        throw new EventRefusal("no_room", "for which there is no room");
+      }
+      this.#taken = capacity;
+    }
+    const larger = Buffer.allocUnsafeSlow(capacity);
+    this.#held.copy(larger, 0, 0, this.#heldLength);
+    this.#held = larger;
+  }
+
+  /** Nothing is held any more. */
+  #letGo(): void {
+    this.#held = EMPTY;
+    this.#heldLength = 0;
+    if (this.#taken === 0) return;
+    this.#options.room?.give(this.#taken);
+    this.#taken = 0;
   }
 
   /** The held unit with its last part; the buffer is given away with it. */
@@ -200,8 +243,7 @@ export class EventStreamFilter {
       this.#held.copy(unit, 0, 0, this.#heldLength);
     }
     bytes.copy(unit, this.#heldLength, from, end);
-    this.#held = EMPTY;
-    this.#heldLength = 0;
+    this.#letGo();
     return unit.subarray(0, length);
   }
 
@@ -355,18 +397,12 @@ function splitLines(data: Uint8Array): Buffer[] {
   return lines;
 }
 
-function tooManyLines(): TunnelError {
-  return new TunnelError(
-    "UPSTREAM_FAILED",
-    `Cannot pass on an event of more than ${MAX_EVENT_LINES} lines`,
-  );
+function tooManyLines(): EventRefusal {
+  return new EventRefusal("too_many_lines", `of more than ${MAX_EVENT_LINES} lines`);
 }
 
-function tooLarge(maxEventBytes: number): TunnelError {
-  return new TunnelError(
-    "UPSTREAM_FAILED",
-    `Cannot pass on an event of more than ${maxEventBytes} bytes, or one after it`,
-  );
+function tooLarge(maxEventBytes: number): EventRefusal {
+  return new EventRefusal("too_large", `of more than ${maxEventBytes} bytes, or one after it`);
 }
 
 const LF = 0x0a;

@@ -45,30 +45,36 @@ export function explain(
   };
 }
 
-/** One line about one layer: the rule and its place, or why there is none. */
+/**
+ * One line about one layer, wherever people read of a decision: the list, pattern and place of the
+ * rule that decided, or the reason's own word and what it means.
+ */
 export function reasonText({ reason, rule, detail }: Omit<LayerExplanation, "layer">): string {
   if (rule !== undefined) {
     return `${rule.list} ${
       JSON.stringify(rule.pattern)
     } (${rule.file}:${rule.line}:${rule.column})`;
   }
-  return detail === undefined
+  const meaning = detail === undefined
     ? REASON_TEXTS[reason]
     : `${REASON_TEXTS[reason]}: ${detail.replaceAll("_", " ")}`;
+  return `${reason} (${meaning})`;
 }
 
 function wordOf({ allowed }: Decision): "allow" | "deny" {
   return allowed ? "allow" : "deny";
 }
 
-const REASON_TEXTS: Readonly<Record<Decision["reason"], string>> = {
+/** What each word means, for people; `docs/policy.md` has them all. */
+export const REASON_TEXTS: Readonly<Record<Decision["reason"], string>> = {
   allow_rule: "a rule allows it",
-  default_allow: 'no list for this kind, and default = "allow"',
+  default_allow: 'there is no list for this kind, and default = "allow"',
   ordinary_method: "no rule denies it; what it names and what it answers is judged on its own",
   deny_rule: "a rule denies it",
   not_in_allow_list: "no pattern of the allow list matches",
-  default_deny: "no allow list for this kind",
-  no_policy: "no policy matches this user, these groups and this tunnel",
+  default_deny: "there is no allow list for this kind, so nothing of it is allowed",
+  no_policy:
+    "no [[policy]] names this user or a group of theirs for this tunnel, so nothing is allowed",
   no_principal: "nobody was recognized",
   no_layer: "there is nothing that could allow it",
   target_refused: "this name or URI is always denied",

@@ -46,8 +46,10 @@ export function lintRules(lists: RuleTexts, others: readonly RuleTexts[] = []): 
   );
   return allowsEverything(lists)
     ? [...lints, {
-      path: ["allow_tools"],
-      text: "allows everything that the other layers allow (name what is needed)",
+      path: [],
+      text:
+        "allow_tools, allow_resources and allow_prompts together allow everything that the other " +
+        "layers allow (name what is needed)",
     }]
     : lints;
 }
@@ -62,7 +64,11 @@ function subjectLints(entry: PolicyEntry, declared: readonly string[] | undefine
     lints.push({ path: ["tunnels"], text: "can never match: no tunnel (remove the key for all)" });
   }
   if (Object.keys(lists).length === 0) {
-    lints.push({ path: [], text: "has no rules, so it allows nothing (add allow_tools)" });
+    lints.push({
+      path: [],
+      text:
+        "has no rules, so it allows nothing (add allow_tools, allow_resources or allow_prompts)",
+    });
   }
   for (const [index, pattern] of (declared === undefined ? [] : tunnels ?? []).entries()) {
     const matches = compileMatcher(pattern, {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -147,6 +147,35 @@ test("dev with an upstream that does not answer says so and still serves", async
   assert.equal(code, 0);
   assert.match(stderr, /warning: http:\/\/127\.0\.0\.1:9\/mcp does not answer yet; still trying/);
 });
+
+test("dev with a policy says whom it judges by which file, and that a mended file counts", async () => {
+  const file = join(folder, "user.toml");
+  const good = '[[policy]]\nusers = ["bob"]\nallow_tools = ["echo"]\n';
+  writeFileSync(file, good);
+  const argv = ["dev", "--port", "0", "--policy", "user.toml", "--user", "bob", "--groups", "dev"];
+  const dev = startCli(argv, { env, cwd: folder });
+  const facts = await dev.lines(DEV_LINES + 2);
+  const [url, token] = ["URL", "Token"].map((name) =>
+    new RegExp(`^ {2}${name} +(\\S+)$`, "m").exec(facts.join("\n"))![1]!
+  );
+  writeFileSync(file, `${good}deny_tools = [`);
+  await dev.stderrMatch(/user\.toml:4:\d+ /);
+  writeFileSync(file, `${good}\n`);
+  const mended = (await dev.lines(DEV_LINES + 3)).at(-1)!;
+  const { status } = await post(url!, token);
+  const judged = (await dev.lines(DEV_LINES + 4)).at(-1)!;
+  dev.signal("SIGTERM");
+  await dev.result;
+
+  assert.match(facts.join("\n"), /^ {2}User {4}"bob" of "dev"/m);
+  assert.match(facts.join("\n"), /^ {2}Policy {2}user\.toml;/m);
+  assert.match(mended, /^policy {3}user\.toml {2}read again, in force/);
+  assert.equal(status, 200);
+  assert.match(judged, /^allowed {2}"bob" {2}initialize {2}user layer: ordinary_method \(/);
+});
+
+/** Lines that dev prints without a policy. */
+const DEV_LINES = 25;
 
 interface DevFacts {
   readonly url: string;

@@ -48,12 +48,15 @@ const POLICY: PolicyDecider = {
 };
 
 const CLIENTS: ClientAuthentication = {
-  authenticate: ({ authorization = "Bearer alice" }) => ({
-    outcome: "authenticated",
-    principal: { user: authorization.slice(7), groups: [], how: "user_token" },
-    validUntilMs: Infinity,
-    stillValid: () => true,
-  }),
+  authenticate: ({ authorization = "Bearer alice" }) => {
+    const [user = "", issuer] = authorization.slice(7).split("@");
+    return {
+      outcome: "authenticated",
+      principal: { user, groups: [], how: issuer === undefined ? "user_token" : "jwt", issuer },
+      validUntilMs: Infinity,
+      stillValid: () => true,
+    };
+  },
   isCheap: () => false,
   resourceFacts: () => undefined,
 };
@@ -186,7 +189,7 @@ test("A denial has the form of its era, and says why only where that is wanted",
     assert.equal(parsed(hidden).error.code, code, question.body);
     assert.equal(parsed(hidden).id, 1);
     assert.doesNotMatch(String(hidden.body), /policy|user layer|not_in_allow_list/);
-    assert.match(String(explained.body), /Denied by the user policy/);
+    assert.match(String(explained.body), /Denied by the user layer/);
     count++;
   }
   assert.equal(count, cases.length);
@@ -362,6 +365,27 @@ test("A session belongs to who opened it; to anyone else it does not exist", asy
   assert.equal(ended.status, 200);
   assert.equal(after.status, 404);
   assert.deepEqual(seen.map(({ request }) => request.method), ["POST", "POST", "DELETE"]);
+});
+
+test("A session does not belong to the user of the same name of another issuer", async () => {
+  start();
+  respond = (response) => {
+    response.setHeader("mcp-session-id", "of-alice-one");
+    json(response, { jsonrpc: "2.0", id: 1, result: { protocolVersion: LEGACY } });
+  };
+  const one = "alice@https://one.example.com";
+  await send(legacy("initialize", { protocolVersion: LEGACY, capabilities: {} }, { user: one }));
+  const headers = { "mcp-session-id": "of-alice-one" };
+
+  const own = await send(legacy("ping", {}, { user: one, headers }));
+  const others = await Promise.all(
+    ["alice", "alice@https://two.example.com", "alice@https://one.example.co"].map((user) =>
+      send(legacy("ping", {}, { user, headers }))
+    ),
+  );
+
+  assert.equal(own.status, 200);
+  assert.deepEqual(others.map(({ status }) => status), [404, 404, 404]);
 });
 
 test("A client answers only what its own server session has asked, and once", async () => {
@@ -543,6 +567,44 @@ test("The room of a body is given back once it is sent, while its answer goes on
 
   assert.deepEqual(answers.map(({ statusCode }) => statusCode), Array(7).fill(200));
   assert.equal(streams, 7);
+});
+
+test("Unfinished events of one user end at its share, and not at everybody's", async () => {
+  start();
+  const half = `data: {"jsonrpc":"2.0","method":"notifications/message","params":"`;
+  const piece = "x".repeat(MIB);
+  const streams: ServerResponse[] = [];
+  respond = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(": open\n\n");
+    streams.push(response);
+  };
+  const listen = modern("subscriptions/listen", { notifications: {} });
+  const ends: Promise<unknown>[] = [];
+  for (let count = 0; count < 3; count++) {
+    const { request, response } = openRequest(bench.edge.tunnelUrl("code"), listen);
+    request.end(listen.body);
+    const answer = await response;
+    answer.resume();
+    ends.push(new Promise((resolve) => answer.once("close", resolve).once("error", () => {})));
+  }
+  let isCut = false;
+  const cut = Promise.race(ends).then(() => void (isCut = true));
+  // A share is 80 MiB: three of 34 MiB are more, and each is no larger than an event may be.
+  for (let count = 0; count < 34 && !isCut; count++) {
+    for (const stream of streams) {
+      if (!stream.destroyed) stream.write(count === 0 ? half + piece : piece);
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await cut;
+  respond = (response) => json(response, { jsonrpc: "2.0", id: 1, result: {} });
+  const bob = await send(modern("tools/call", { name: "read_file" }, { user: "bob" }));
+  for (const stream of streams) stream.destroy();
+  await waitFor(() => bench.edge.status().exchanges === 0);
+
+  assert.equal(isCut, true);
+  assert.equal(bob.status, 200);
 });
 
 test("A client that does not read its answer is cut, and one that reads slowly is not", async () => {

@@ -159,7 +159,12 @@ test("The official client signs its user in and calls a tool", async () => {
   assert.ok(searchParams.get("scope")?.split(" ").includes("mcp"));
   assert.ok(principals.length > 0);
   for (const principal of principals) {
-    assert.deepEqual(principal, { user: "alice", groups: ["dev", "ops"], how: "jwt" });
+    assert.deepEqual(principal, {
+      user: "alice",
+      groups: ["dev", "ops"],
+      how: "jwt",
+      issuer: authorization.issuer,
+    });
   }
 });
 

@@ -114,13 +114,14 @@ export function repositoryRoot(): string {
   return folder;
 }
 
-interface Command {
+/** How a runtime is told to run the program. */
+export interface CliCommand {
   readonly command: string;
   readonly programArguments: readonly string[];
 }
 
 /** Deno runs the source, Node the built file. */
-function commandOf(runtime: CliRuntime): Command {
+export function commandOf(runtime: CliRuntime): CliCommand {
   const root = repositoryRoot();
   if (runtime === "node") {
     const own = new URL("../../src/main.js", import.meta.url);

@@ -12,7 +12,7 @@ import type { Buffer } from "node:buffer";
 import { MAX_ANSWER_MESSAGE_BYTES } from "../../limits.ts";
 import type { FilterOptions } from "../../mcp/filter_options.ts";
 import { type Filtered, filterMessage, type ServerMessage } from "../../mcp/filters.ts";
-import { EventStreamFilter, type EventVerdict } from "../../mcp/sse.ts";
+import { EventRefusal, EventStreamFilter, type EventVerdict } from "../../mcp/sse.ts";
 import type { AnswerFacts } from "../exchange_record.ts";
 import type { ByteBudget } from "./byte_budget.ts";
 import { HeldBody } from "./byte_budget.ts";
@@ -31,7 +31,7 @@ export type BodyPlan =
 export interface AnswerFilterOptions {
   readonly filter: FilterOptions;
   readonly budget: ByteBudget;
-  /** Whose share of the budget a held answer takes. */
+  /** Whose share of the budget a held answer takes, or an unfinished event. */
   readonly owner: string;
   readonly observer: AnswerObserver;
 }
@@ -84,8 +84,8 @@ export class AnswerFilter {
       JSON_TYPE.test(contentType);
     const isEvents = !isJson && EVENT_TYPE.test(contentType);
     if ((isJson || isEvents) && !isUtf8(contentType)) return this.#refuse("charset");
+    const { budget, owner } = this.#options;
     if (isJson) {
-      const { budget, owner } = this.#options;
       this.#held = new HeldBody(budget, owner, MAX_ANSWER_MESSAGE_BYTES);
       return "whole";
     }
@@ -95,6 +95,10 @@ export class AnswerFilter {
         inspect: (data) => this.#inspect(data),
         onId: (id) => observer.onEventId(id),
         emit,
+        room: {
+          take: (bytes) => budget.take(owner, bytes),
+          give: (bytes) => budget.give(owner, bytes),
+        },
       });
       return "events";
     }
@@ -135,7 +139,12 @@ export class AnswerFilter {
 
   /** Takes a chunk of an event stream; what passes goes to `emit`. @throws when the stream must be cut. */
   push(chunk: Uint8Array): void {
-    this.#events?.push(chunk);
+    try {
+      this.#events?.push(chunk);
+    } catch (error) {
+      if (error instanceof EventRefusal) this.#refuse(error.reason);
+      throw error;
+    }
   }
 
   /** The answer is over, however. Idempotent. */

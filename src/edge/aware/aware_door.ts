@@ -31,7 +31,7 @@ import { type JsonDocument, NONE } from "../../mcp/document.ts";
 import { FAMILIES } from "../../mcp/methods.ts";
 import type { Decision } from "../../policy/decide.ts";
 import { reasonText } from "../../policy/explain.ts";
-import type { Authenticated } from "../../principal.ts";
+import { type Authenticated, ownerOf } from "../../principal.ts";
 import type { BodyWatch } from "../body_watch.ts";
 import type { JudgedMessage, PolicyDecider } from "../edge_options.ts";
 import type { ExchangeAudit, ExchangeRecord } from "../exchange_record.ts";
@@ -105,7 +105,7 @@ export class AwareDoor {
       framing: arrival.body,
       maxBytes: maxBodyBytes(),
       budget,
-      owner: ownerOf(arrival.client),
+      owner: ownerOf(arrival.client.principal),
       watch: bodyWatch,
       clock,
       done: (body) => {
@@ -184,7 +184,7 @@ class Judgement implements AnswerObserver {
     const { kind, era, version, messages, sessionId, lastEventId, document } = classified;
     this.#classified = { kind, era, version, messages, sessionId, lastEventId };
     this.#document = document;
-    this.#owner = ownerOf(arrival.client);
+    this.#owner = ownerOf(arrival.client.principal);
     this.#tunnel = arrival.tunnel.settings.name;
   }
 
@@ -470,18 +470,6 @@ class Judgement implements AnswerObserver {
 
 const INITIALIZE = "initialize";
 const DISCOVER = "server/discover";
-
-/** Who ids and shares belong to. */
-export function ownerOf({ principal }: Authenticated): string {
-  let owner = OWNERS.get(principal);
-  if (owner === undefined) {
-    const text = `${principal.how} ${principal.user}`;
-    owner = text;
-    OWNERS.set(principal, owner);
-  }
-  return owner;
-}
-const OWNERS = new WeakMap<object, string>();
 
 /** A task that belongs to who asks: no rule is about it. */
 const OWNED: Decision = { allowed: true, reason: "ordinary_method", layer: "ownership" };

@@ -31,10 +31,6 @@ export class ByteBudget {
     this.#limits = limits;
   }
 
-  get takenBytes(): number {
-    return this.#taken;
-  }
-
   /** @returns false when there is no room; nothing is taken then. */
   take(owner: string, bytes: number): boolean {
     const { mostBytes, mostBytesEach } = this.#limits;

@@ -122,7 +122,7 @@ UTC      RESULT     TOOK USER       CALL                  RULE
 08:30:01 ok         12ms alice      tool read_file        allow "read_*"
 08:30:02 ok         2.4s bob        tool search_code      allow "read_*"
 08:30:03 DENIED     <1ms bob        tool shell_exec       deny "shell_*"
-08:30:04 DENIED     <1ms m\\u{fc}ll… tool wri\\u{1b}[31mte… not in allow list
+08:30:04 DENIED     <1ms m\\u{fc}ll… tool wri\\u{1b}[31mte… not_in_allow_list
 08:30:05 refused     1ms -          POST /code-server/mcp UNAUTHENTICATED
 08:30:06 rpc err    12ms alice      tool fetch            error -32602, allow "…
 08:30:07 ok         1d2h alice      resource file:///rep… allow "file:///repo/*…
@@ -144,7 +144,7 @@ test("160 columns have dates, sizes, tunnels, and where a rule stands", async ()
 2026-11-25 08:30:01.000  ok         200    12ms   4.1K  alice             code-server  tool read_file                       allow_tools "read_*" user.toml:3:16
 2026-11-25 08:30:02.000  ok         200    2.4s   1.2M  bob               code-server  tool search_code                     allow_tools "read_*" user.toml:3:16
 2026-11-25 08:30:03.000  DENIED     200    <1ms   140B  bob               code-server  tool shell_exec                      deny "shell_*" mcptun.toml:12:15
-2026-11-25 08:30:04.000  DENIED     200    <1ms   140B  m\\u{fc}ller\\u{7}  code-server  tool wri\\u{1b}[31mte\\u{a}file\\u{20…  user: not in allow list
+2026-11-25 08:30:04.000  DENIED     200    <1ms   140B  m\\u{fc}ller\\u{7}  code-server  tool wri\\u{1b}[31mte\\u{a}file\\u{20…  user: not_in_allow_list
 2026-11-25 08:30:05.000  refused    401     1ms   160B  -                 code-server  POST /code-server/mcp                UNAUTHENTICATED
 2026-11-25 08:30:06.000  rpc err    200    12ms   4.1K  alice             code-server  tool fetch                           error -32602, allow … user.toml:3:16
 2026-11-25 08:30:07.000  ok                1d2h   113M  alice             code-server  resource file:///repo/a/long/path/…  allow "file:///repo/… user.toml:4:20

@@ -105,6 +105,27 @@ Only the user layer is judged: the tunnels' own rules are in the configuration (
   );
 });
 
+test("a trail of which nothing is judged says so, and what to look at", async () => {
+  const late = await replay("same.toml", "--since", "2026-12-24");
+  const lateJson = await replay("same.toml", "--since", "2026-12-24", "--json");
+  write("plain.jsonl", textOfLines([recordLine({ time: at(8), tunnel: "plain", user: "alice" })]));
+  const plain = await runIn(trail.folder, [
+    "policy",
+    "replay",
+    "same.toml",
+    "--file",
+    "plain.jsonl",
+  ]);
+
+  assert.equal(late.code, 0);
+  assert.match(late.stdout, /^Nothing was judged: no record in "[^"]*audit\.jsonl" is of the time/);
+  assert.match(late.stdout, /--since and --until/);
+  assert.equal((JSON.parse(lateJson.stdout) as { judged: number }).judged, 0);
+  assert.equal(plain.code, 0);
+  assert.match(plain.stdout, /^Nothing was judged: no record in .* has a decision/);
+  assert.match(plain.stdout, /1 have none: they are of tunnels that are not aware/);
+});
+
 test("what would change is grouped, new denials first, and exits 1", async () => {
   const { code, stdout } = await replay("other.toml");
 
@@ -114,12 +135,12 @@ test("what would change is grouped, new denials first, and exits 1", async () =>
   assert.match(titles!, /^WOULD BE +CALLS +USER +TUNNEL +TARGET +FIRST +LAST +BECAUSE +WAS$/);
   assert.match(
     rows[0]!,
-    /^DENIED +2 +alice +code-server +tool write_file +2026-11-25 08:30 UTC +2026-11-25 08:31 UTC +user: no pattern of the allow list matches +user: allow_tools "read_\*" \(user\.toml:3:16\)$/,
+    /^DENIED +2 +alice +code-server +tool write_file +2026-11-25 08:30 UTC +2026-11-25 08:31 UTC +user: not_in_allow_list \(no pattern of the allow list matches\) +user: allow_tools "read_\*" \(user\.toml:3:16\)$/,
   );
   assert.match(rows[1]!, /^DENIED +1 +bob +code-server +tool restart /);
   assert.match(
     rows[2]!,
-    /^allowed +1 +alice +code-server +tool delete_file .* user: allow_tools "delete_file" \(other\.toml:3:26\) +user: not in allow list$/,
+    /^allowed +1 +alice +code-server +tool delete_file .* user: allow_tools "delete_file" \(other\.toml:3:26\) +user: not_in_allow_list$/,
   );
   assert.equal(rows[3], "");
 });

@@ -139,7 +139,25 @@ test("the starter file is valid, whatever the host is called", () => {
 });
 
 test("the starter file stays valid with its examples commented in", () => {
-  loadConfig({ text: starter("vm").replace(/^# (\w+ = )/gm, "$1") });
+  loadConfig({ text: starter("vm").replace(/^# (\w+ = |\[)/gm, "$1") });
+});
+
+test("what init writes of aware tunnels, policy and audit works once it is commented in", async () => {
+  const lines = /^# ((?:mode|allow_\w+|file) = |\[(?:policy|audit)\]$)/gm;
+  const text = starter("vm");
+  const count = text.match(lines)?.length;
+  writeFileSync(join(folder, "commented_in.toml"), text.replace(lines, "$1"));
+
+  const { code, stdout, stderr } = await run(["config", "check", "--config", "commented_in.toml"]);
+
+  assert.equal(count, 7);
+  assert.deepEqual([code, stderr], [0, ""]);
+  const shown = (key: string, value: string) =>
+    new RegExp(`^${key.replace(/[.[\]]/g, "\\$&")} +file +${value}`, "m");
+  assert.match(stdout, shown("tunnel[0].mode", '"aware"'));
+  assert.match(stdout, shown("tunnel[0].allow_tools", '\\["read_\\*", "search"\\]'));
+  assert.match(stdout, shown("policy.file", '".*user\\.toml"'));
+  assert.match(stdout, shown("audit.file", '".*audit\\.jsonl"'));
 });
 
 test("init writes a valid file once and then refuses", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { generatedFiles } from "../../../scripts/gen_docs.ts";
-import { describeKeys } from "../../../src/config/describe.ts";
+import { describeKeys, describeTables } from "../../../src/config/describe.ts";
 import { effectiveValues } from "../../../src/config/effective.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import { flagHelp, renderExample } from "../../../src/config/reference.ts";
@@ -18,6 +18,20 @@ test("the example file and the tables of the docs are what the schema says", () 
 
   assert.equal(files.size, 2);
   for (const [path, content] of files) assert.equal(read(path), content, path);
+});
+
+test("the introduction of the docs names every table, and the environment of every one that has it", () => {
+  const text = readFileSync(join(repositoryRoot(), "docs/configuration.md"), "utf8");
+  const intro = text.slice(0, text.indexOf("## Keys"));
+  const environment = intro.slice(intro.indexOf("3. the environment"), intro.indexOf("4. a flag"));
+  const tables = describeTables();
+  const withEnv = new Set(
+    describeKeys().filter(({ env }) => env !== undefined).map(({ path }) => path.split(".")[0]!),
+  );
+
+  for (const { header } of tables) assert.ok(intro.includes(`\`${header}\``), header);
+  for (const name of withEnv) assert.ok(environment.includes(`\`[${name}]\``), name);
+  assert.deepEqual([tables.length, withEnv.size], [10, 7]);
 });
 
 test("every key is described", () => {

@@ -74,7 +74,12 @@ test("JwtCheck lets in the user of a good token", async () => {
 
   assert.equal(result.outcome, "authenticated");
   assert.ok(result.outcome === "authenticated");
-  assert.deepEqual(result.principal, { user: "alice", groups: ["dev", "ops"], how: "jwt" });
+  assert.deepEqual(result.principal, {
+    user: "alice",
+    groups: ["dev", "ops"],
+    how: "jwt",
+    issuer: ISSUER,
+  });
   assert.equal(result.validUntilMs, clock.wallNow() + 600_000);
   assert.equal(result.stillValid(), true);
 });

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
+
 import type { Target } from "../../../src/mcp/client_message.ts";
 import { batchDenialAnswer, denialAnswer, refusalAnswer } from "../../../src/mcp/errors.ts";
 import type { Era } from "../../../src/mcp/methods.ts";
@@ -39,6 +41,61 @@ test("a hidden denial looks like a thing that does not exist, in each era", () =
   assert.equal(count, 10);
 });
 
+test("a hidden denial has the status, code and data of the official server for what it lacks", async () => {
+  const handler = createMcpHandler(() => {
+    const server = new McpServer({ name: "test", version: "1" });
+    server.registerTool("a", { description: "a" }, () => ({ content: [] }));
+    server.registerPrompt("a", { description: "a" }, () => ({ messages: [] }));
+    server.registerResource("a", "file:///a", {}, () => ({ contents: [] }));
+    return server;
+  });
+  const cases: readonly (readonly [Target["kind"], string, Record<string, string>])[] = [
+    ["tool", "tools/call", { name: "x" }],
+    ["prompt", "prompts/get", { name: "x" }],
+    ["resource", "resources/read", { uri: "file:///x" }],
+    ["method", "x/unknown", {}],
+  ];
+  let count = 0;
+
+  for (const [kind, method, params] of cases) {
+    const name = params["name"] ?? params["uri"];
+    const official = await handler.fetch(modernRequest(method, params));
+    const expected = await official.json() as { error: { code: number; data?: unknown } };
+    const ours = denialAnswer({
+      era: "modern",
+      message: REQUEST,
+      target: { kind, name: name ?? method },
+    });
+    const { error } = JSON.parse(ours.body.toString()) as typeof expected;
+    assert.equal(ours.httpStatus, official.status, method);
+    assert.deepEqual([error.code, error.data], [expected.error.code, expected.error.data], method);
+    count++;
+  }
+
+  await handler.close();
+  assert.equal(count, 4);
+});
+
+function modernRequest(method: string, params: Record<string, string>): Request {
+  const name = params["name"] ?? params["uri"];
+  const meta = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": { name: "test", version: "1" },
+  };
+  return new Request("http://localhost/mcp", {
+    method: "POST",
+    headers: {
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+      "mcp-protocol-version": "2026-07-28",
+      "mcp-method": method,
+      ...(name === undefined ? {} : { "mcp-name": name }),
+    },
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { ...params, _meta: meta } }),
+  });
+}
+
 test("the id is echoed as the text it came as", () => {
   const { body } = denialAnswer({
     era: "modern",
@@ -65,11 +122,23 @@ test("an explained denial names the layer and the rule, with the same code and s
   };
   assert.equal(httpStatus, 200);
   assert.equal(error.code, -32602);
-  assert.match(error.message, /user policy/);
+  assert.match(error.message, /^Denied by the user layer \(no allow_resources matches\): /);
   assert.deepEqual(error.data, {
     uri: "file:///etc",
     denied: { layer: "user", rule: "no allow_resources matches" },
   });
+});
+
+test("an explained denial that no layer decided names none", () => {
+  const { body } = denialAnswer({
+    era: "modern",
+    message: REQUEST,
+    target: { kind: "tool", name: "x" },
+    explain: { layer: "no", rule: "target_refused" },
+  });
+
+  const { error } = JSON.parse(body.toString()) as { error: { message: string } };
+  assert.equal(error.message, 'Denied (target_refused): tool "x"');
 });
 
 test("a denied notification is answered with 403 and a body without an id", () => {

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import { TunnelError } from "../../../src/errors.ts";
 import { MAX_EVENT_LINES } from "../../../src/limits.ts";
-import { EventStreamFilter } from "../../../src/mcp/sse.ts";
+import { EventRefusal, type EventRoom, EventStreamFilter } from "../../../src/mcp/sse.ts";
 import type { EventVerdict } from "../../../src/mcp/sse.ts";
 
 /** Data that begins with "no" goes, "big" grows; everything else passes. */
@@ -170,6 +170,64 @@ test("the end of a stream says how much of an event was left out", () => {
   assert.equal(filter.end(), 8);
   assert.equal(filter.end(), 0);
 });
+
+test("an unfinished event takes room in few large steps, and gives all of it back", () => {
+  const { room, taken, steps } = countedRoom(1_000_000);
+  const options = { maxEventBytes: 500_000, inspect: judge, emit: () => {}, room };
+  const filter = new EventStreamFilter(options);
+  const piece = Buffer.from("x".repeat(1_000));
+
+  filter.push(Buffer.from("data: "));
+  for (let count = 0; count < 30; count++) filter.push(piece);
+  const small = taken();
+  for (let count = 0; count < 400; count++) filter.push(piece);
+  const large = taken();
+  filter.push(Buffer.from("\n\n"));
+  const whole = taken();
+  filter.push(Buffer.from("data: "));
+  for (let count = 0; count < 100; count++) filter.push(piece);
+  const again = taken();
+  filter.end();
+  filter.end();
+
+  assert.equal(small, 0);
+  assert.ok(large >= 430_000 && large <= 500_000, String(large));
+  assert.equal(whole, 0);
+  assert.ok(again >= 100_000, String(again));
+  assert.equal(taken(), 0);
+  assert.ok(steps() < 16, String(steps()));
+});
+
+test("an event that there is no room for cuts the stream, and holds nothing", () => {
+  const { room, taken } = countedRoom(200_000);
+  const options = { maxEventBytes: 1_000_000, inspect: judge, emit: () => {}, room };
+  const [one, other] = [new EventStreamFilter(options), new EventStreamFilter(options)];
+
+  one.push(Buffer.from(`data: ${"x".repeat(70_000)}`));
+
+  assert.throws(
+    () => other.push(Buffer.from(`data: ${"x".repeat(70_000)}`)),
+    (error) => error instanceof EventRefusal && error.reason === "no_room",
+  );
+  other.end();
+  one.end();
+  assert.equal(taken(), 0);
+});
+
+function countedRoom(mostBytes: number) {
+  let taken = 0;
+  let steps = 0;
+  const room: EventRoom = {
+    take: (bytes) => {
+      steps++;
+      if (taken + bytes > mostBytes) return false;
+      taken += bytes;
+      return true;
+    },
+    give: (bytes) => void (taken -= bytes),
+  };
+  return { room, taken: () => taken, steps: () => steps };
+}
 
 function run(input: Buffer, size: number, maxEventBytes = 1_000) {
   const data: string[] = [];

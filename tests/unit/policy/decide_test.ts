@@ -1,14 +1,18 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { decide, type Layer } from "../../../src/policy/decide.ts";
-import { explain, reasonText } from "../../../src/policy/explain.ts";
+import { explain, REASON_TEXTS, reasonText } from "../../../src/policy/explain.ts";
 import { ORDINARY_METHODS } from "../../../src/policy/methods.ts";
+import { patternProblem } from "../../../src/policy/pattern_problem.ts";
 import type { RuleTexts } from "../../../src/policy/rule.ts";
 import type { TargetKind } from "../../../src/policy/target.ts";
 import { compileTunnelLayer } from "../../../src/policy/tunnel_layer.ts";
 import { compileUserPolicy, type PolicyEntry } from "../../../src/policy/user_layer.ts";
 import type { Principal } from "../../../src/principal.ts";
+import { repositoryRoot } from "../../support/cli_process.ts";
 
 const ALICE: Principal = { user: "alice", groups: ["frontend"], how: "jwt" };
 const MALLORY: Principal = { user: "mallory", groups: [], how: "jwt" };
@@ -183,6 +187,24 @@ test("percent-encoded names are allowed as clients write them", () => {
   assert.equal(allows(layers, "resource", "file:///my docs/a"), false);
 });
 
+test("an allow is written as clients send the URI, and a deny in any way", () => {
+  const ways = ["file:///my docs/a", "file:///my%20docs/a"];
+  const folders = ["file:///my docs/*", "file:///my%20docs/*"];
+
+  const allowed = folders.map((folder) =>
+    ways.filter((way) => allows([tunnel({ allow_resources: [folder] })], "resource", way))
+  );
+  const left = folders.map((folder) =>
+    ways.filter((way) =>
+      allows([tunnel({ allow_resources: ["**"], deny_resources: [folder] })], "resource", way)
+    )
+  );
+
+  assert.deepEqual(folders.map((folder) => patternProblem(folder, "uri")), [undefined, undefined]);
+  assert.deepEqual(allowed, [[ways[0]], [ways[1]]]);
+  assert.deepEqual(left, [[], []]);
+});
+
 test("names are compared exactly to allow, and folded to deny", () => {
   const layers = [tunnel({ allow_tools: ["**"], deny_tools: ["execute_*", "Kill", "[A-C]_x"] })];
   const exact = [tunnel({ allow_tools: ["read_file"] })];
@@ -306,8 +328,21 @@ test("an explanation asks each layer alone and agrees with the decision", () => 
   const refused = explain(layers, ALICE, { kind: "resource", name: "a\\b" });
   assert.equal(
     reasonText(refused.layers[0]!),
-    "this name or URI is always denied: backslash",
+    "target_refused (this name or URI is always denied: backslash)",
   );
+});
+
+test("the docs have every reason, with its decision", () => {
+  const text = readFileSync(join(repositoryRoot(), "docs/policy.md"), "utf8");
+
+  const rows = [...text.matchAll(/^\| `([a-z_]+)` \| (allow|deny) \|/gm)];
+
+  assert.deepEqual(rows.map(([, reason]) => reason), Object.keys(REASON_TEXTS));
+  for (const [, reason, decision] of rows) {
+    const isAllowed = /^(?:allow_rule|default_allow|ordinary_method)$/.test(reason!);
+    assert.equal(decision, isAllowed ? "allow" : "deny", reason);
+  }
+  assert.equal(rows.length, 11);
 });
 
 function allows(layers: readonly Layer[], kind: TargetKind, name: string): boolean {

@@ -30,8 +30,8 @@ const ODD: readonly [lists: RuleTexts, path: readonly (string | number)[], text:
   [{ allow_methods: ["tools/list"] }, ["allow_methods", 0], /needs no rule/],
   [
     { allow_tools: ["*"], allow_resources: ["**"], allow_prompts: ["**"] },
-    ["allow_tools"],
-    /allows everything/,
+    [],
+    /^allow_tools, allow_resources and allow_prompts together allow everything/,
   ],
 ];
 
