@@ -9,11 +9,6 @@
 const KIB = 1_024;
 const MIB = 1_024 * KIB;
 
-// --- The one thread (src/steps.ts) ---
-
-/** Time that long work takes at a stretch, ms, and its last step on top: how long an exchange waits for it at each of its few turns. */
-export const TURN_MS = 2;
-
 // --- QUIC connections (src/transport/quic) ---
 
 /** UDP payload we send at most, bytes. 1,350 passes every common path (1,500 minus IPv6, UDP, tunnels). */
@@ -295,6 +290,11 @@ export const CLOCK_WARNING_MS = 60_000;
 /** Heartbeats without an answer after which the control stream counts as dead. */
 export const MAX_MISSED_HEARTBEATS = 3;
 
+// --- Turns of the event loop (src/runtime/turns.ts) ---
+
+/** Time that long work takes at a stretch, ms, with its last step on top: what an exchange waits for it each time it is its turn. */
+export const TURN_MS = 2;
+
 // --- Policy (src/policy, src/config) ---
 
 /** Longest pattern, characters. Matching takes pattern times target, see `MAX_TARGET_CHARS`. */
@@ -317,8 +317,8 @@ export const MAX_POLICY_FILE_BYTES = 16 * MIB;
 export const MAX_POLICIES = 20_000;
 /** Tests in one policy file. */
 export const MAX_POLICY_TESTS = 20_000;
-/** Least part of a policy file that is parsed at a time, characters: 1 to 2 ms (`bench/results/policy.json`). */
-export const POLICY_PIECE_CHARS = 64 * KIB;
+/** Least part of a policy file that is parsed at a time, characters: about 1 ms (`bench/results/policy.json`). */
+export const POLICY_PIECE_CHARS = 32 * KIB;
 /** Part of a policy file that is read at a time, bytes: decoded in a fraction of a millisecond. */
 export const POLICY_READ_BYTES = 256 * KIB;
 /** Patterns of a policy file that are checked in one step: 50 µs each at the very worst. */

@@ -3,7 +3,7 @@
 import type { LoadedConfig } from "../config/load.ts";
 import type { EdgeUpdate } from "../edge/edge.ts";
 import { TunnelError } from "../errors.ts";
-import type { TurnOptions } from "../steps.ts";
+import type { TurnOptions } from "../runtime/turns.ts";
 import { policyDecider } from "./policy_setup.ts";
 import { readPublicTls } from "./public_tls.ts";
 

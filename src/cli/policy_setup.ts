@@ -10,7 +10,8 @@ import { layersOf } from "../config/tunnel_policy.ts";
 import type { PolicyDecider } from "../edge/edge_options.ts";
 import { POLICY_READ_BYTES } from "../limits.ts";
 import { decide } from "../policy/decide.ts";
-import { inTurns, type Steps, type TurnOptions } from "../steps.ts";
+import { inTurns, type TurnOptions } from "../runtime/turns.ts";
+import type { Steps } from "../steps.ts";
 
 /**
  * Loads the policy file, if the configuration names one, and compiles all rules. Exchanges go on

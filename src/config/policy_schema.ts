@@ -213,9 +213,11 @@ function listOf({ table, name, language, path, problems, found }: {
     problems.push({ path: [...path, name], text });
     return [];
   }
-  found.push({ path: [...path, name], items: value, language });
+  // A copy has no room to grow, which is half of the parser's list; the parser's is soon forgotten.
+  const items: unknown[] = value.slice();
+  found.push({ path: [...path, name], items, language });
   // Proof of the cast: a list with anything else gets a problem, and then nothing is compiled.
-  return value as readonly string[];
+  return items as readonly string[];
 }
 
 function* patternSteps({ path, items, language }: PatternList, problems: Problem[]): Steps<void> {
