@@ -32,7 +32,7 @@ export async function policyDecider(
   const text = file === undefined ? undefined : await readPolicyText({ file }, turns.signal);
   const users = text === undefined
     ? "none"
-    : (await inTurns(policySteps(text, file!), turns)).policy;
+    : (await inTurns(policySteps({ text, file: file! }), turns)).policy;
   // Kept as long as the rules are: they hold the caches.
   const layers = new Map(aware.map(({ name }) => [name, layersOf(loaded, name, users)]));
   return {

@@ -17,7 +17,7 @@ import { finish, type Steps } from "../steps.ts";
 import type { KeyPath, Position } from "./key_locator.ts";
 import { showPath } from "./load.ts";
 import { PolicyTablesReader, type PolicyTest } from "./policy_schema.ts";
-import { policyTomlSteps } from "./policy_toml.ts";
+import { type PieceReader, type PolicyTomlOptions, policyTomlSteps } from "./policy_toml.ts";
 import { formatSize } from "./value.ts";
 
 /** What {@link loadPolicy} reads. */
@@ -99,14 +99,16 @@ export async function readPolicyText(
 
 /** Checks and compiles the text of a policy file at one go. @throws {TunnelError} `CONFIG_INVALID` */
 export function parsePolicy(text: string, file: string): LoadedPolicy {
-  return finish(policySteps(text, file));
+  return finish(policySteps({ text, file }));
 }
 
 /** The same in steps, so that an edge serves meanwhile. @throws {TunnelError} `CONFIG_INVALID` */
-export function* policySteps(text: string, file: string): Steps<LoadedPolicy> {
+export function* policySteps(
+  { text, file, pieceChars }: Omit<PolicyTomlOptions<PieceReader>, "newReader">,
+): Steps<LoadedPolicy> {
   if (text.length > MAX_POLICY_FILE_BYTES) throw tooLarge(file);
   const newReader = () => new PolicyTablesReader();
-  const { reader, locate } = yield* policyTomlSteps({ text, file, newReader });
+  const { reader, locate } = yield* policyTomlSteps({ text, file, newReader, pieceChars });
   const place = (path: KeyPath): string => {
     const { line, column } = locate(path);
     return `${file}:${line}:${column}${path.length === 0 ? "" : ` ${showPath(path)}`}`;

@@ -39,7 +39,7 @@ export interface PolicyTomlOptions<R extends PieceReader> {
   /** Asked again when the pieces turn out not to fit: what was read until then is forgotten. */
   readonly newReader: () => R;
   /** Least length of a piece, characters. @default `POLICY_PIECE_CHARS` */
-  readonly pieceChars?: number;
+  readonly pieceChars?: number | undefined;
 }
 
 /** A parsed policy file. */
