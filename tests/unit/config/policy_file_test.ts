@@ -108,6 +108,9 @@ test("more policies, patterns and tests than a file may have are refused", async
   const long = `[[policy]]\nusers = ["a"]\nallow_tools = ${list(1_001)}\n`;
   const many = `policy = [${'{users=["a"]},'.repeat(20_001)}]\n`;
 
+  // In pieces, and with a mistake in the first of them.
+  const headers = "[[policy]]\nusers = []\nx = 1\n" + '[[policy]]\nusers = ["a"]\n'.repeat(20_000);
+  const cases = '[[policy]]\nusers = ["a"]\n' + "[[test]]\n".repeat(20_002);
   const [longRefusal, manyRefusal] = [
     await refusalOf({ file: "user.toml", text: long }),
     await refusalOf({ file: "user.toml", text: many }),
@@ -115,6 +118,14 @@ test("more policies, patterns and tests than a file may have are refused", async
 
   assert.match(longRefusal.message, /1001 patterns in one list/);
   assert.match(manyRefusal.message, /20001 tables/);
+  assert.equal(
+    (await refusalOf({ file: "user.toml", text: headers })).message,
+    "user.toml:40002:3 policy[20000]: 20001 tables (at most 20000)",
+  );
+  assert.equal(
+    (await refusalOf({ file: "user.toml", text: cases })).message,
+    "user.toml:20003:3 test[20000]: 20002 tables (at most 20000)",
+  );
 });
 
 test("the layers of a tunnel are its own rules and the file, and none without a usable file", () => {
