@@ -3,7 +3,7 @@
 import { setImmediate as nextImmediate, setTimeout as after } from "node:timers/promises";
 
 import type { Clock } from "../clock.ts";
-import { TURN_MS } from "../limits.ts";
+import { DENO_TURN_MS, TURN_MS } from "../limits.ts";
 import type { Steps } from "../steps.ts";
 
 /** How {@link inTurns} shares the thread. */
@@ -14,18 +14,19 @@ export interface TurnOptions {
 }
 
 /**
- * Runs the work for `TURN_MS` at a time; whatever else is ready has its turn in between.
+ * Runs the work for `TURN_MS`, or `DENO_TURN_MS`, at a time; whatever else is ready has its turn in between.
  *
  * @throws The reason of `signal`, when it aborts before the work is done.
  */
 export async function inTurns<T>(steps: Steps<T>, { clock, signal }: TurnOptions): Promise<T> {
+  const turnMs = isDeno() ? DENO_TURN_MS : TURN_MS;
   for (;;) {
     signal?.throwIfAborted();
     const startedAtMs = clock.now();
     do {
       const step = steps.next();
       if (step.done === true) return step.value;
-    } while (clock.now() - startedAtMs < TURN_MS);
+    } while (clock.now() - startedAtMs < turnMs);
     await othersHadTheirTurn();
   }
 }
@@ -33,8 +34,12 @@ export async function inTurns<T>(steps: Steps<T>, { clock, signal }: TurnOptions
 async function othersHadTheirTurn(): Promise<void> {
   // Deno goes through many immediates before it looks for input: requests waited for all of the
   // work. A timer of 0 is 1 ms there, in which it does.
-  if ("Deno" in globalThis) return after(0);
+  if (isDeno()) return after(0);
   // What came in, and what that led to: QUIC packets, for example, leave in an immediate.
   await nextImmediate();
   await nextImmediate();
+}
+
+function isDeno(): boolean {
+  return "Deno" in globalThis;
 }

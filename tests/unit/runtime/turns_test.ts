@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { test } from "node:test";
 
-import { TURN_MS } from "../../../src/limits.ts";
+import { DENO_TURN_MS } from "../../../src/limits.ts";
 import { inTurns } from "../../../src/runtime/turns.ts";
 import { finish, type Steps } from "../../../src/steps.ts";
 import { fakeClock } from "../../support/fake_clock.ts";
@@ -25,7 +25,7 @@ test("what comes from the network has its turn between the steps of long work", 
     let steps = 0;
     for (client.write("x"); !received && steps < MAX_STEPS; steps++) {
       yield;
-      clock.advance(TURN_MS);
+      clock.advance(DENO_TURN_MS);
     }
     return steps;
   }
@@ -57,7 +57,7 @@ test("long work ends between two steps when its signal aborts", async () => {
   function* work(): Steps<void> {
     for (; steps < MAX_STEPS; steps++) {
       yield;
-      clock.advance(TURN_MS);
+      clock.advance(DENO_TURN_MS);
       if (steps === 3) life.abort(reason);
     }
   }
