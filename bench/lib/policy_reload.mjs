@@ -8,6 +8,7 @@
 
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
+import { loadavg } from "node:os";
 import { startTunnel } from "../legs/mcptun.mjs";
 import { startUpstream } from "../legs/upstream.mjs";
 import { makeContext } from "./context.mjs";
@@ -51,7 +52,15 @@ export async function measureExchanges({ text, reloads, dist = "dist", runtime =
     await load.stop();
     await tunnel.stop();
     await upstream.stop();
-    return { runtime, reloads, clients: CLIENTS, during: summary(during), quiet: summary(quiet) };
+    return {
+      date: new Date().toISOString(),
+      loadAverage: loadavg(),
+      runtime,
+      reloads,
+      clients: CLIENTS,
+      during: summary(during),
+      quiet: summary(quiet),
+    };
   } finally {
     await stopAll();
     rmSync(context.tempDir, { recursive: true, force: true });
