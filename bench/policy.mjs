@@ -1,5 +1,6 @@
 /**
- * What a policy decision and a reload cost: `node bench/policy.mjs [--quick]`, on a build.
+ * What a policy decision and a reload cost, and how long a reload holds up everything else:
+ * `node bench/policy.mjs [--quick]`, on a build.
  *
  * A decision is compared with a naive evaluation of the same rules in the same run: every policy in
  * turn, every pattern compiled to a regular expression once, by picomatch. Both must agree.
@@ -8,17 +9,23 @@
  */
 
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, loadavg } from "node:os";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import picomatch from "picomatch";
+import { measureExchanges } from "./lib/policy_reload.mjs";
 
 const [
   { decide },
   { parsePolicy },
   { compileUserPolicy },
-  { readPolicyTables },
+  { PolicyTablesReader },
   { filterMessage },
+  { policyDecider },
+  { loadConfig },
+  { systemClock },
+  { finish },
 ] = await Promise
   .all(
     [
@@ -27,6 +34,10 @@ const [
       "policy/user_layer",
       "config/policy_schema",
       "mcp/filters",
+      "cli/policy_setup",
+      "config/load",
+      "clock",
+      "steps",
     ]
       .map((path) => import(new URL(`../dist/src/${path}.js`, import.meta.url))),
   );
@@ -38,13 +49,18 @@ const GLOBS = { dot: true, nonegate: true, noextglob: true, strictBrackets: true
 
 const results = { decisions: [], reload: [] };
 for (const shape of ["own", "shared"]) results.decisions.push(measureDecisions(shape));
-for (const patterns of [5, 20]) results.reload.push(measureReload(patterns));
+for (const patterns of [5, 20]) results.reload.push(await measureReload(patterns));
 results.worst = measureWorst();
 results.list = measureList();
+results.exchanges = await measureExchanges({
+  text: tomlOf(writtenOf(entriesOf(10_000, 20, "own"))),
+  reloads: quick ? 3 : 15,
+});
 console.table(results.decisions);
 console.table(results.reload);
 console.table(results.worst);
 console.table([results.list]);
+console.table({ reload: results.exchanges.during, quiet: results.exchanges.quiet });
 if (!quick) save();
 
 /** 1,000 policies of 20 patterns. `own`: each for a user or a group; `shared`: 20 of them for everybody. */
@@ -85,15 +101,18 @@ function measureDecisions(shape) {
   };
 }
 
-/** A file of 10,000 users with a policy each: checked and compiled from parsed TOML, and all in all. */
-function measureReload(patterns) {
+/**
+ * A file of 10,000 users with a policy each: checked and compiled from parsed TOML, from the text at
+ * one go, and as an edge does it, with the longest time that nothing else of the process had its turn.
+ */
+async function measureReload(patterns) {
   const entries = entriesOf(10_000, patterns, "own");
-  const written = {
-    policy: entries.map(({ users, groups, lists }) => ({ users, groups, ...lists })),
-  };
+  const written = { policy: writtenOf(entries) };
   const text = tomlOf(written.policy);
   const compile = repeated(RELOADS, () => {
-    const tables = readPolicyTables(written);
+    const reader = new PolicyTablesReader();
+    finish(reader.readSteps(written));
+    const tables = reader.end();
     assert.equal(tables.problems.length, 0);
     return compileUserPolicy({ file: "user.toml", entries: tables.entries, placeOf: () => PLACE });
   });
@@ -104,6 +123,7 @@ function measureReload(patterns) {
     loaded.locate(["policy", 9_999, "allow_tools", 0]);
     return performance.now() - startedAt;
   }, "returned");
+  const edge = await measureEdgeReload(text);
   return {
     users: 10_000,
     patternsEach: patterns,
@@ -112,7 +132,57 @@ function measureReload(patterns) {
     compileMaxMs: compile.max,
     withTomlMedianMs: whole.median,
     firstPlaceMedianMs: place.median,
+    ...edge,
   };
+}
+
+/** From the file to a decider, in a process that does nothing else. */
+async function measureEdgeReload(text) {
+  const folder = mkdtempSync(join(tmpdir(), "mcptun-bench-policy-"));
+  try {
+    writeFileSync(join(folder, "user.toml"), text);
+    const config =
+      '[[tunnel]]\nname = "t"\nmode = "aware"\ndefault = "allow"\n[policy]\nfile = "user.toml"\n';
+    const loaded = loadConfig({ text: config, file: join(folder, "mcptun.toml") });
+    const [totals, pauses, idle] = [[], [], []];
+    for (let round = 0; round < RELOADS; round++) {
+      const reload = await withPauses(() => policyDecider(loaded, { clock: systemClock }));
+      totals.push(reload.elapsedMs);
+      pauses.push(reload.longestMs);
+      const nothing = () => new Promise((resolve) => setTimeout(resolve, reload.elapsedMs));
+      idle.push((await withPauses(nothing)).longestMs);
+    }
+    const [total, pause, without] = [totals, pauses, idle].map(spread);
+    return {
+      edgeReloadMedianMs: Math.round(total.median),
+      edgeReloadMaxMs: Math.round(total.max),
+      longestPauseMedianMs: round1(pause.median),
+      longestPauseMaxMs: round1(pause.max),
+      idlePauseMaxMs: round1(without.max),
+    };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Does the work while it counts turns of the event loop, and says which one came latest. */
+async function withPauses(work) {
+  let isOver = false;
+  let longestMs = 0;
+  let lastAt = performance.now();
+  const turn = () => {
+    const now = performance.now();
+    longestMs = Math.max(longestMs, now - lastAt);
+    lastAt = now;
+    if (!isOver) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const startedAt = performance.now();
+  await work();
+  const elapsedMs = performance.now() - startedAt;
+  isOver = true;
+  await new Promise((resolve) => setImmediate(resolve));
+  return { elapsedMs, longestMs };
 }
 
 /** A `tools/list` of 1,000 tools, of which half may be seen: read, judged by 20 patterns, and edited. */
@@ -245,8 +315,21 @@ function repeated(count, run, measure = "elapsed") {
     const returned = run();
     times.push(measure === "elapsed" ? performance.now() - startedAt : returned);
   }
+  const { median, max } = spread(times);
+  return { median: Math.round(median), max: Math.round(max) };
+}
+
+function spread(times) {
   times.sort((a, b) => a - b);
-  return { median: Math.round(times[times.length >> 1]), max: Math.round(times.at(-1)) };
+  return { median: times[times.length >> 1], max: times.at(-1) };
+}
+
+function round1(ms) {
+  return Number(ms.toFixed(1));
+}
+
+function writtenOf(entries) {
+  return entries.map(({ users, groups, lists }) => ({ users, groups, ...lists }));
 }
 
 function tomlOf(policies) {

@@ -37,6 +37,7 @@ const LEVEL_OF_FILE: Readonly<Record<string, number>> = {
   "src/clock.ts": 0,
   "src/log.ts": 0,
   "src/principal.ts": 0,
+  "src/steps.ts": 0,
   "src/main.ts": 5,
   "mod.ts": 5,
 };

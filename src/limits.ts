@@ -295,6 +295,13 @@ export const CLOCK_WARNING_MS = 60_000;
 /** Heartbeats without an answer after which the control stream counts as dead. */
 export const MAX_MISSED_HEARTBEATS = 3;
 
+// --- Turns of the event loop (src/runtime/turns.ts) ---
+
+/** Time that long work takes at a stretch, ms, with its last step on top: what an exchange waits for it each time it is its turn. */
+export const TURN_MS = 1;
+/** The same on Deno, where the turn of the others takes 1 ms, and much gets done in it. */
+export const DENO_TURN_MS = 4;
+
 // --- Policy (src/policy, src/config) ---
 
 /** Longest pattern, characters. Matching takes pattern times target, see `MAX_TARGET_CHARS`. */
@@ -321,6 +328,12 @@ export const MAX_PEM_FILE_BYTES = 4 * MIB;
 export const MAX_POLICIES = 20_000;
 /** Tests in one policy file. */
 export const MAX_POLICY_TESTS = 20_000;
+/** Least part of a policy file that is parsed at a time, characters: about 0.5 ms (`bench/results/policy.json`). */
+export const POLICY_PIECE_CHARS = 16 * KIB;
+/** Part of a policy file that is read at a time, bytes: decoded in a fraction of a millisecond. */
+export const POLICY_READ_BYTES = 256 * KIB;
+/** Patterns of a policy file that are checked in one step: 50 µs each at the very worst. */
+export const POLICY_STEP_PATTERNS = 32;
 /** Principals whose matching policies are kept compiled, per tunnel: the busiest stay. */
 export const MAX_CACHED_PRINCIPALS = 1_024;
 

@@ -20,7 +20,8 @@ const run = promisify(execFile);
  * Starts one edge and one rift and waits until both tunnels answer.
  *
  * @param {"node" | "deno"} runtime what runs both sides
- * @param {{edge?: string[], rift?: string[]}} [flags] runtime flags per side, for profiling
+ * @param {{edge?: string[], rift?: string[], policyFile?: string}} [flags] runtime flags per side, for
+ *   profiling, and a policy file
  * @param {string} [audit] keys of `[audit]`; without them there is no trail
  */
 export async function startTunnel(context, upstream, runtime, flags = {}, audit) {
@@ -29,7 +30,7 @@ export async function startTunnel(context, upstream, runtime, flags = {}, audit)
   const [publicPort, tunnelPort] = [await freePort(), await freePort()];
   const config = `${dir}/mcptun.toml`;
   const token = `${dir}/rift.token`;
-  writeFileSync(config, configText({ dir, publicPort, tunnelPort, upstream, audit }));
+  writeFileSync(config, configText({ dir, publicPort, tunnelPort, upstream, audit, ...flags }));
 
   const base = (role) => commandOf(context, runtime, flags[role] ?? []);
   const [issuer, ...issuerArgs] = base("token");
@@ -79,6 +80,7 @@ export async function startTunnel(context, upstream, runtime, flags = {}, audit)
       aware: `http://127.0.0.1:${publicPort}/aware/mcp`,
       authorization,
       watched: [{ role: "edge", pid: edge.pid }, { role: "rift", pid: rift.pid }],
+      edgeLog: edge.logFile,
       // How many tunnel connections there have been, by the edge's own log: one, when nothing went wrong.
       connections: () => readFileSync(edge.logFile, "utf8").split("Rift connected").length - 1,
       stop: async () => {
@@ -108,7 +110,7 @@ async function answers(json, work) {
   return true;
 }
 
-function configText({ dir, publicPort, tunnelPort, upstream, audit }) {
+function configText({ dir, publicPort, tunnelPort, upstream, audit, policyFile }) {
   return `
 [edge]
 listen = "127.0.0.1:${publicPort}"
@@ -121,6 +123,7 @@ max_connections_per_address = 4096
 max_event_streams = 4000
 
 ${audit === undefined ? "" : `[audit]\nfile = "${dir}/audit.jsonl"\n${audit}\n`}
+${policyFile === undefined ? "" : `[policy]\nfile = "${policyFile}"\n`}
 [[tunnel]]
 name = "json"
 protocol = "mcp"

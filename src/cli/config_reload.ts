@@ -2,7 +2,8 @@
  * Puts a changed configuration in force while the edge runs: on SIGHUP, and when a file changes.
  *
  * A file that is not valid changes nothing: its problems are logged and shown by `mcptun status`
- * (with `--state-dir`, as it reads the same file) until it is mended.
+ * (with `--state-dir`, as it reads the same file) until it is mended. Exchanges go on meanwhile, and
+ * are judged by what was in force before, until all of the new one is.
  *
  * @module
  */
@@ -24,9 +25,9 @@ export interface ReloadState {
 export interface ReloadOptions {
   /**
    * Reads everything and puts it in force, or throws and changes nothing. It tells `reads` of each
-   * file that the new configuration names before it reads it.
+   * file that the new configuration names before it reads it. It ends early when `signal` aborts.
    */
-  readonly reload: (reads: (paths: readonly string[]) => void) => void;
+  readonly reload: (reads: (paths: readonly string[]) => void) => void | Promise<void>;
   /** The files that what is in force was made from. */
   readonly files: () => readonly string[];
   /** What these were before they were read. */
@@ -41,6 +42,8 @@ export class ConfigReload {
   readonly #options: ReloadOptions;
   #state: ReloadState;
   #watch: AbortController | undefined;
+  #running: Promise<void> | undefined;
+  #isAskedAgain = false;
 
   constructor(options: ReloadOptions) {
     this.#options = options;
@@ -52,19 +55,39 @@ export class ConfigReload {
     return this.#state;
   }
 
-  /** Reads the configuration again now. Never throws. */
-  readonly now = (): void => {
+  /**
+   * Reads the configuration again now, or once more after a reload that has begun already. Resolves
+   * when that is done; never rejects.
+   */
+  readonly now = (): Promise<void> => {
+    if (this.#running === undefined) this.#running = this.#run();
+    else this.#isAskedAgain = true;
+    return this.#running;
+  };
+
+  async #run(): Promise<void> {
+    do {
+      this.#isAskedAgain = false;
+      await this.#reload();
+    } while (this.#isAskedAgain);
+    this.#running = undefined;
+  }
+
+  async #reload(): Promise<void> {
     const { reload, files, clock, log, signal } = this.#options;
     if (signal.aborted) return;
+    // Whatever it would see until the end of this reload, the next watch sees as well.
+    this.#watch?.abort();
     // Before anything is read: what changes from here on is seen at the next look.
     const stamps = stampFiles(files());
     let watched: readonly string[] | undefined;
     try {
-      reload((paths) => void stampFiles(paths, stamps));
+      await reload((paths) => void stampFiles(paths, stamps));
       watched = files();
       this.#state = { loadedAtMs: clock.wallNow(), problems: [] };
       log.info("Configuration is in force");
     } catch (error) {
+      if (signal.aborted) return;
       const problems = error instanceof TunnelError
         ? error.message.split("\n")
         : [`internal error: ${String(error)}`];
@@ -75,7 +98,7 @@ export class ConfigReload {
     }
     // Also what a refused one names: it may be refused because that is not there yet.
     this.#follow(watched ?? [...stamps.keys()], stamps);
-  };
+  }
 
   #follow(paths: readonly string[], since: FileStamps): void {
     const { clock, signal } = this.#options;

@@ -59,7 +59,7 @@ export async function runDev(io: Io, options: DevCommandOptions): Promise<void> 
   const user = requireUser(options);
   // Before anything starts: a policy with a mistake in it is the first thing to hear of.
   const load = (): LoadedConfig => devConfig(port, policy);
-  policyDecider(load());
+  await policyDecider(load(), { clock: systemClock });
   const log = pinoLogger({ ...devLog(io), destination: io.stderr });
   const life = new AbortController();
   const stateDir = mkdtempSync(join(tmpdir(), "mcptun-dev-"));
@@ -147,7 +147,7 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
   });
   const transport = quicTransport();
   const edge = await startEdge({
-    ...edgePartsOf(loaded),
+    ...await edgePartsOf(loaded, { clock, signal }),
     onJudged,
     transport,
     tls: await ca.serverMaterial(),
@@ -162,8 +162,9 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
   });
   running.edge = edge;
   const reload = new ConfigReload({
-    reload: () => {
-      edge.update({ ...edgePartsOf(load()), clientAuth });
+    reload: async () => {
+      const parts = await edgePartsOf(load(), { clock, signal });
+      edge.update({ ...parts, clientAuth });
       context.onReloaded?.();
     },
     files: () => filesOf(loaded),
@@ -172,7 +173,7 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
     log,
     signal,
   });
-  context.onHangup?.(reload.now);
+  context.onHangup?.(() => void reload.now()); // never rejects
   const upstream = context.upstream ?? (await startSampleServer({ log, signal, clock })).url;
   const credential: Credential = await issueRiftCredential({
     ca,

@@ -59,7 +59,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
   const clock = systemClock;
   const { stateDir } = config;
   // Before anything is made on disk: a configuration that serves nothing leaves nothing behind.
-  const parts = edgePartsOf(loaded);
+  const parts = await edgePartsOf(loaded, { clock });
   const headers = readOtlpHeaders(io, loaded);
   const state = await EdgeState.open({ stateDir, clock, log });
   const audit = await openRecords(
@@ -95,10 +95,11 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
     edge = running;
     state.follow(running, signal);
     const reload = new ConfigReload({
-      reload: (reads) => {
+      reload: async (reads) => {
         const changed = load();
         reads(filesOf(changed));
-        running.update({ ...edgePartsOf(changed), clientAuth });
+        const parts = await edgePartsOf(changed, { clock, signal });
+        running.update({ ...parts, clientAuth });
         clientAuth.update(changed.config.auth);
         running.recheckClients();
         const restart = needRestart(started, changed);
@@ -116,7 +117,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       signal,
     });
     io.onHangup?.(() => {
-      reload.now();
+      void reload.now(); // never rejects
       // Something may have moved the file away: logrotate, for example. Never rejects.
       void audit?.reopen();
     });

@@ -3,15 +3,21 @@
 import type { LoadedConfig } from "../config/load.ts";
 import type { EdgeUpdate } from "../edge/edge.ts";
 import { TunnelError } from "../errors.ts";
+import type { TurnOptions } from "../runtime/turns.ts";
 import { policyDecider } from "./policy_setup.ts";
 import { readPublicTls } from "./public_tls.ts";
 
 /**
- * The parts of an edge that a configuration decides and that may change while it runs.
+ * The parts of an edge that a configuration decides and that may change while it runs. Exchanges go
+ * on while they are made.
  *
- * @throws {TunnelError} `CONFIG_INVALID` when there is nothing to serve, or a certificate is bad.
+ * @throws {TunnelError} `CONFIG_INVALID` when there is nothing to serve, or a certificate is bad;
+ *   the reason of the signal, when it aborts.
  */
-export function edgePartsOf(loaded: LoadedConfig): Omit<EdgeUpdate, "clientAuth"> {
+export async function edgePartsOf(
+  loaded: LoadedConfig,
+  turns: TurnOptions,
+): Promise<Omit<EdgeUpdate, "clientAuth">> {
   const { edge, tunnels, auth } = loaded.config;
   if (tunnels.length === 0) {
     throw new TunnelError(
@@ -24,7 +30,7 @@ export function edgePartsOf(loaded: LoadedConfig): Omit<EdgeUpdate, "clientAuth"
   return {
     config: edge,
     tunnels,
-    policy: policyDecider(loaded),
+    policy: await policyDecider(loaded, turns),
     proxyHeaders: auth.userHeader === undefined
       ? undefined
       : { user: auth.userHeader, groups: auth.groupsHeader },

@@ -45,9 +45,13 @@ export interface PolicyExplainOptions {
  * @throws {TunnelError} `POLICY_PROBLEMS` with one line per problem; `CONFIG_INVALID` when the file,
  *   or the configuration, cannot be read.
  */
-export function runPolicyCheck(io: Io, file: string, options: PolicyCheckOptions): void {
+export async function runPolicyCheck(
+  io: Io,
+  file: string,
+  options: PolicyCheckOptions,
+): Promise<void> {
   const config = loadNamed(io, options.config);
-  const text = readPolicyText({ file, cwd: io.cwd });
+  const text = await readPolicyText({ file, cwd: io.cwd });
   const report = reportOf({ io, file, text, config });
   const isStrict = options.strict === true;
   const problems = isStrict ? [...report.problems, ...report.warnings] : report.problems;
@@ -70,11 +74,15 @@ export function runPolicyCheck(io: Io, file: string, options: PolicyCheckOptions
 }
 
 /** Prints the decision, and what each layer says. @throws {TunnelError} `CONFIG_INVALID`, `USAGE` */
-export function runPolicyExplain(io: Io, file: string, options: PolicyExplainOptions): void {
+export async function runPolicyExplain(
+  io: Io,
+  file: string,
+  options: PolicyExplainOptions,
+): Promise<void> {
   const target = targetOf(options);
   const principal = principalOf(options.user, options.groups?.split(",").filter(Boolean) ?? []);
   const config = loadNamed(io, options.config);
-  const loaded = loadPolicy({ file, cwd: io.cwd });
+  const loaded = await loadPolicy({ file, cwd: io.cwd });
   const { tunnel } = options;
   const layers = layersFor({ tunnel, loaded, config });
   if (typeof layers === "string") throw new TunnelError("CONFIG_INVALID", layers);

@@ -36,7 +36,7 @@ export async function runPolicyReplay(
 ): Promise<0 | 1> {
   const { since, until } = options;
   const { filter } = filterOf({ since, until }, clock.wallNow());
-  const loaded = loadPolicy({ file, cwd: io.cwd });
+  const loaded = await loadPolicy({ file, cwd: io.cwd });
   // A trail that is named needs no configuration; one that is there is not read by surprise.
   const isAlone = options.file !== undefined && options.config === undefined;
   const found = isAlone ? undefined : loadFor(io, options.config, []);

@@ -6,16 +6,19 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import { resolve } from "node:path";
 
 import { TunnelError } from "../errors.ts";
-import { MAX_POLICY_FILE_BYTES } from "../limits.ts";
+import { MAX_POLICY_FILE_BYTES, POLICY_READ_BYTES } from "../limits.ts";
 import { lintPolicies } from "../policy/lint.ts";
-import { compileUserPolicy, type PolicyEntry, type UserPolicy } from "../policy/user_layer.ts";
-import { readNamedFile, TooLargeError, unreadReason } from "../runtime/named_file.ts";
-import { type KeyLocator, type KeyPath, locateKeys, type Position } from "./key_locator.ts";
-import { parseToml, showPath } from "./load.ts";
-import { type PolicyTest, readPolicyTables } from "./policy_schema.ts";
+import { type PolicyEntry, type UserPolicy, userPolicySteps } from "../policy/user_layer.ts";
+import { openNamed, unreadReason } from "../runtime/named_file.ts";
+import { finish, type Steps } from "../steps.ts";
+import type { KeyPath, Position } from "./key_locator.ts";
+import { showPath } from "./load.ts";
+import { PolicyTablesReader, type PolicyTest } from "./policy_schema.ts";
+import { type PieceReader, type PolicyTomlOptions, policyTomlSteps } from "./policy_toml.ts";
 import { formatSize } from "./value.ts";
 
 /** What {@link loadPolicy} reads. */
@@ -46,19 +49,42 @@ export interface LoadedPolicy {
  * @throws {TunnelError} `CONFIG_INVALID`; its message has one line per problem,
  *   `user.toml:4:1 policy[0].alow_tools: unknown key (did you mean "allow_tools"?)`.
  */
-export function loadPolicy(options: PolicyFileOptions): LoadedPolicy {
-  const text = options.text ?? readPolicyText(options);
+export async function loadPolicy(options: PolicyFileOptions): Promise<LoadedPolicy> {
+  const text = options.text ?? await readPolicyText(options);
   return parsePolicy(text, options.file);
 }
 
-/** Reads the text of a policy file. @throws {TunnelError} `CONFIG_INVALID` */
-export function readPolicyText({ file, cwd = "." }: PolicyFileOptions): string {
-  const path = resolve(cwd, file);
+/**
+ * Reads the text of a policy file.
+ *
+ * @throws {TunnelError} `CONFIG_INVALID`; the reason of `signal`, when it aborts.
+ */
+export async function readPolicyText(
+  { file, cwd = "." }: PolicyFileOptions,
+  signal?: AbortSignal,
+): Promise<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const piece = Buffer.allocUnsafe(POLICY_READ_BYTES);
+  let bytes = 0;
+  let text = "";
   try {
-    const { bytes } = readNamedFile(path, MAX_POLICY_FILE_BYTES);
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const handle = await openNamed(resolve(cwd, file));
+    try {
+      for (;;) {
+        signal?.throwIfAborted();
+        const { bytesRead } = await handle.read(piece, 0, piece.length, null);
+        if (bytesRead === 0) return text + decoder.decode();
+        bytes += bytesRead;
+        // It may have grown meanwhile, and a pipe does not say how long it is.
+        if (bytes > MAX_POLICY_FILE_BYTES) throw tooLarge(file);
+        text += decoder.decode(piece.subarray(0, bytesRead), { stream: true });
+      }
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
-    if (error instanceof TooLargeError) throw tooLarge(file);
+    signal?.throwIfAborted();
+    if (error instanceof TunnelError) throw error;
     const reason = error instanceof TypeError
       ? "it is not UTF-8 (save it as UTF-8)"
       : unreadReason(error, { ENOENT: "no such file (name the file with the [[policy]] tables)" });
@@ -70,30 +96,36 @@ export function readPolicyText({ file, cwd = "." }: PolicyFileOptions): string {
   }
 }
 
-/** Checks and compiles the text of a policy file. @throws {TunnelError} `CONFIG_INVALID` */
+/** Checks and compiles the text of a policy file at one go. @throws {TunnelError} `CONFIG_INVALID` */
 export function parsePolicy(text: string, file: string): LoadedPolicy {
+  return finish(policySteps({ text, file }));
+}
+
+/** The same in steps, so that an edge serves meanwhile. @throws {TunnelError} `CONFIG_INVALID` */
+export function* policySteps(
+  { text, file, pieceChars }: Omit<PolicyTomlOptions<PieceReader>, "newReader">,
+): Steps<LoadedPolicy> {
   if (text.length > MAX_POLICY_FILE_BYTES) throw tooLarge(file);
-  const written = parseToml(text, file);
-  let locator: KeyLocator | undefined;
-  // Most files are loaded more often than a place in them is asked for.
-  const locate = (path: KeyPath): Position => (locator ??= locateKeys(text)).locate(path);
+  const newReader = () => new PolicyTablesReader();
+  const { reader, locate } = yield* policyTomlSteps({ text, file, newReader, pieceChars });
   const place = (path: KeyPath): string => {
     const { line, column } = locate(path);
     return `${file}:${line}:${column}${path.length === 0 ? "" : ` ${showPath(path)}`}`;
   };
-  const { entries, tests, problems } = readPolicyTables(written);
+  const { entries, tests, problems } = reader.end();
   if (problems.length > 0) {
-    const found = problems.map(({ path, text }) => ({
-      at: locate(path),
-      told: `${place(path)}: ${text}`,
-    }));
+    const found: { readonly at: Position; readonly told: string }[] = [];
+    for (const { path, text } of problems) {
+      found.push({ at: locate(path), told: `${place(path)}: ${text}` });
+      yield;
+    }
     found.sort((a, b) => a.at.line - b.at.line || a.at.column - b.at.column);
     throw new TunnelError("CONFIG_INVALID", found.map(({ told }) => told).join("\n"));
   }
   const placeOf = (entry: number, list: string, index: number) =>
     locate(["policy", entry, list, index]);
   return {
-    policy: compileUserPolicy({ file, entries, placeOf }),
+    policy: yield* userPolicySteps({ file, entries, placeOf }),
     entries,
     tests,
     get warnings() {

@@ -7,13 +7,20 @@
  * @module
  */
 
-import { MAX_LIST_PATTERNS, MAX_POLICIES, MAX_POLICY_TESTS } from "../limits.ts";
+import {
+  MAX_LIST_PATTERNS,
+  MAX_POLICIES,
+  MAX_POLICY_TESTS,
+  POLICY_STEP_PATTERNS,
+} from "../limits.ts";
 import { type PatternLanguage, patternProblem } from "../policy/pattern_problem.ts";
 import { kindOfList, RULE_LISTS, type RuleListName } from "../policy/rule.ts";
 import { type Target, TARGET_KINDS } from "../policy/target.ts";
 import type { PolicyEntry } from "../policy/user_layer.ts";
+import type { Steps } from "../steps.ts";
 import type { KeyPath } from "./key_locator.ts";
 import { nearest } from "./nearest.ts";
+import type { PieceReader, PolicyListName } from "./policy_toml.ts";
 import type { Problem } from "./rules.ts";
 import { parseName, parsePattern, quote } from "./value.ts";
 
@@ -33,24 +40,68 @@ export interface PolicyTables {
   readonly problems: readonly Problem[];
 }
 
-/** Checks names, forms and patterns of a parsed policy file. */
-export function readPolicyTables(written: Readonly<Record<string, unknown>>): PolicyTables {
-  const problems: Problem[] = [];
-  checkNames({ table: written, known: ["policy", "test"], path: [], noun: "table", problems });
-  const policies = tables({ written, name: "policy", max: MAX_POLICIES, problems });
-  const tests = tables({ written, name: "test", max: MAX_POLICY_TESTS, problems });
-  if (policies.length === 0 && problems.length === 0) {
-    problems.push({
-      path: [],
-      text: "there is no policy, so everybody is denied (add a [[policy]] table with users and " +
-        "allow_tools)",
-    });
+/** Checks names, forms and patterns of a parsed policy file, whole or piece by piece. */
+export class PolicyTablesReader implements PieceReader {
+  readonly #counts = { policy: 0, test: 0 };
+  readonly #entries: PolicyEntry[] = [];
+  readonly #tests: PolicyTest[] = [];
+  /** What is wrong with the names and forms of the lists. */
+  readonly #problems: Problem[] = [];
+  readonly #tableProblems: Record<PolicyListName, Problem[]> = { policy: [], test: [] };
+
+  get counts(): Readonly<Record<PolicyListName, number>> {
+    return this.#counts;
   }
-  return {
-    entries: policies.map((table, index) => entryOf(table, ["policy", index], problems)),
-    tests: tests.flatMap((table, index) => testOf(table, ["test", index], problems) ?? []),
-    problems,
-  };
+
+  *readSteps(written: Table): Steps<void> {
+    const known = ["policy", "test"];
+    checkNames({ table: written, known, path: [], noun: "table", problems: this.#problems });
+    for (const table of tables(written, "policy", this.#problems)) {
+      const index = this.#counts.policy++;
+      // One too many and all of them are refused: no need to look at the others.
+      if (index >= MAX_POLICIES) continue;
+      const problems = this.#tableProblems.policy;
+      const { entry, lists } = entryOf(table, ["policy", index], problems);
+      this.#entries.push(entry);
+      for (const list of lists) {
+        yield* patternSteps(list, problems);
+        yield;
+      }
+    }
+    for (const table of tables(written, "test", this.#problems)) {
+      const index = this.#counts.test++;
+      if (index >= MAX_POLICY_TESTS) continue;
+      const found = testOf(table, ["test", index], this.#tableProblems.test);
+      if (found !== undefined) this.#tests.push(found);
+      yield;
+    }
+  }
+
+  /** Once everything is read. */
+  end(): PolicyTables {
+    const problems = [...this.#problems];
+    const within = { policy: MAX_POLICIES, test: MAX_POLICY_TESTS };
+    for (const name of ["policy", "test"] as const) {
+      const [count, max] = [this.#counts[name], within[name]];
+      if (count <= max) continue;
+      problems.push({ path: [name, max], text: `${count} tables (at most ${max})` });
+      // Those of the tables that were looked at, before there were too many.
+      this.#tableProblems[name] = [];
+    }
+    if (this.#counts.policy === 0 && problems.length === 0) {
+      problems.push({
+        path: [],
+        text: "there is no policy, so everybody is denied (add a [[policy]] table with users and " +
+          "allow_tools)",
+      });
+    }
+    const { policy, test } = this.#tableProblems;
+    return {
+      entries: this.#entries,
+      tests: this.#tests,
+      problems: [...problems, ...policy, ...test],
+    };
+  }
 }
 
 const ENTRY_KEYS = ["users", "groups", "tunnels", ...RULE_LISTS];
@@ -58,10 +109,22 @@ const TEST_KEYS = ["user", "groups", "tunnel", ...TARGET_KINDS, "expect"];
 
 type Table = Readonly<Record<string, unknown>>;
 
-function entryOf(table: Table, path: KeyPath, problems: Problem[]): PolicyEntry {
+/** A list whose patterns are still to be checked. */
+interface PatternList {
+  readonly path: KeyPath;
+  readonly items: readonly unknown[];
+  readonly language: PatternLanguage;
+}
+
+function entryOf(
+  table: Table,
+  path: KeyPath,
+  problems: Problem[],
+): { readonly entry: PolicyEntry; readonly lists: readonly PatternList[] } {
   checkNames({ table, known: ENTRY_KEYS, path, noun: "key", problems });
+  const found: PatternList[] = [];
   const list = (name: string, language: PatternLanguage) =>
-    patternsOf({ table, name, language, path, problems });
+    listOf({ table, name, language, path, problems, found });
   const users = list("users", "subject");
   const groups = list("groups", "subject");
   const tunnels = list("tunnels", "tunnel");
@@ -76,12 +139,13 @@ function entryOf(table: Table, path: KeyPath, problems: Problem[]): PolicyEntry 
     const patterns = list(name, kindOfList(name) === "resource" ? "uri" : "name");
     if (patterns !== undefined) lists[name] = patterns;
   }
-  return {
+  const entry = {
     users: users ?? [],
     groups: groups ?? [],
     ...(tunnels === undefined ? {} : { tunnels }),
     lists,
   };
+  return { entry, lists: found };
 }
 
 function testOf(table: Table, path: KeyPath, problems: Problem[]): PolicyTest | undefined {
@@ -128,12 +192,14 @@ const EXAMPLES = {
   method: "logging/setLevel",
 } as const;
 
-function patternsOf({ table, name, language, path, problems }: {
+function listOf({ table, name, language, path, problems, found }: {
   readonly table: Table;
   readonly name: string;
   readonly language: PatternLanguage;
   readonly path: KeyPath;
   readonly problems: Problem[];
+  /** Gets the list. */
+  readonly found: PatternList[];
 }): readonly string[] | undefined {
   const value = own(table, name);
   if (value === undefined) return undefined;
@@ -147,29 +213,29 @@ function patternsOf({ table, name, language, path, problems }: {
     problems.push({ path: [...path, name], text });
     return [];
   }
-  for (let index = 0; index < value.length; index++) {
-    const item: unknown = value[index];
+  // A copy has no room to grow, which is half of the parser's list; the parser's is soon forgotten.
+  const items: unknown[] = value.slice();
+  found.push({ path: [...path, name], items, language });
+  // Proof of the cast: a list with anything else gets a problem, and then nothing is compiled.
+  return items as readonly string[];
+}
+
+function* patternSteps({ path, items, language }: PatternList, problems: Problem[]): Steps<void> {
+  for (let index = 0; index < items.length; index++) {
+    if (index % POLICY_STEP_PATTERNS === POLICY_STEP_PATTERNS - 1) yield;
+    const item = items[index];
     if (typeof item !== "string") {
-      problems.push({ path: [...path, name, index], text: `${describe(item)} is not a string` });
+      problems.push({ path: [...path, index], text: `${describe(item)} is not a string` });
       continue;
     }
     // Asked first, because nearly all are fine, and there may be very many.
     if (patternProblem(item, language) === undefined) continue;
     const parsed = parsePattern(item, language);
-    if ("problem" in parsed) {
-      problems.push({ path: [...path, name, index], text: parsed.problem });
-    }
+    if ("problem" in parsed) problems.push({ path: [...path, index], text: parsed.problem });
   }
-  // Proof of the cast: a list with anything else has a problem, and then nothing is compiled.
-  return value as readonly string[];
 }
 
-function tables({ written, name, max, problems }: {
-  readonly written: Table;
-  readonly name: string;
-  readonly max: number;
-  readonly problems: Problem[];
-}): readonly Table[] {
+function tables(written: Table, name: PolicyListName, problems: Problem[]): readonly Table[] {
   const value = own(written, name);
   if (value === undefined) return [];
   if (!Array.isArray(value) || !value.every(isTable)) {
@@ -178,10 +244,6 @@ function tables({ written, name, max, problems }: {
       : `${describe(value)} is not a list of tables`;
     const text = `${problem} (write [[${name}]] for each)`;
     problems.push({ path: [name], text });
-    return [];
-  }
-  if (value.length > max) {
-    problems.push({ path: [name, max], text: `${value.length} tables (at most ${max})` });
     return [];
   }
   return value;

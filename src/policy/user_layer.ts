@@ -7,6 +7,7 @@
 
 import { MAX_CACHED_PRINCIPALS } from "../limits.ts";
 import type { Principal } from "../principal.ts";
+import { finish, type Steps } from "../steps.ts";
 import { denied, judgeRules, type Layer } from "./decide.ts";
 import { compileMatcher, isExact, type Matcher, Text } from "./pattern.ts";
 import type { PatternLanguage } from "./pattern_problem.ts";
@@ -44,21 +45,36 @@ export interface UserPolicy {
 
 /** Compiles a policy file: who is matched at once, the rules of a policy at its first use. */
 export function compileUserPolicy(source: UserPolicySource): UserPolicy {
-  return new CompiledUserPolicy(source);
+  return finish(userPolicySteps(source));
 }
+
+/** The same in steps. */
+export function* userPolicySteps(source: UserPolicySource): Steps<UserPolicy> {
+  const indices = {
+    users: new SubjectIndex("subject"),
+    groups: new SubjectIndex("subject"),
+    tunnels: new SubjectIndex("tunnel"),
+  };
+  for (const [entry, { users, groups, tunnels = [] }] of source.entries.entries()) {
+    yield* indices.users.addSteps(users, entry);
+    yield* indices.groups.addSteps(groups, entry);
+    yield* indices.tunnels.addSteps(tunnels, entry);
+    yield;
+  }
+  return new CompiledUserPolicy(source, indices);
+}
+
+type Indices = Readonly<Record<"users" | "groups" | "tunnels", SubjectIndex>>;
 
 class CompiledUserPolicy implements UserPolicy {
   readonly #source: UserPolicySource;
-  readonly #users = new SubjectIndex("subject");
-  readonly #groups = new SubjectIndex("subject");
-  readonly #tunnels = new Map<string, ReadonlySet<number>>();
+  readonly #indices: Indices;
+  /** By tunnel, the policies that name it. */
+  readonly #served = new Map<string, ReadonlySet<number>>();
 
-  constructor(source: UserPolicySource) {
+  constructor(source: UserPolicySource, indices: Indices) {
     this.#source = source;
-    for (const [index, { users, groups }] of source.entries.entries()) {
-      for (const pattern of users) this.#users.add(pattern, index);
-      for (const pattern of groups) this.#groups.add(pattern, index);
-    }
+    this.#indices = indices;
   }
 
   get size(): number {
@@ -80,8 +96,8 @@ class CompiledUserPolicy implements UserPolicy {
 
   matching(tunnel: string, principal: Principal): readonly number[] {
     const found = new Set<number>();
-    this.#users.collect(principal.user, found);
-    for (const group of principal.groups) this.#groups.collect(group, found);
+    this.#indices.users.collect(principal.user, found);
+    for (const group of principal.groups) this.#indices.groups.collect(group, found);
     return [...found].filter((index) => this.#isFor(index, tunnel)).sort((a, b) => a - b);
   }
 
@@ -98,22 +114,13 @@ class CompiledUserPolicy implements UserPolicy {
 
   #isFor(index: number, tunnel: string): boolean {
     if (this.#source.entries[index]!.tunnels === undefined) return true;
-    let served = this.#tunnels.get(tunnel);
+    let served = this.#served.get(tunnel);
     if (served === undefined) {
-      served = this.#entriesFor(tunnel);
-      this.#tunnels.set(tunnel, served);
+      const found = new Set<number>();
+      this.#indices.tunnels.collect(tunnel, found);
+      this.#served.set(tunnel, served = found);
     }
     return served.has(index);
-  }
-
-  #entriesFor(tunnel: string): ReadonlySet<number> {
-    const index = new SubjectIndex("tunnel");
-    for (const [entry, { tunnels = [] }] of this.#source.entries.entries()) {
-      for (const pattern of tunnels) index.add(pattern, entry);
-    }
-    const served = new Set<number>();
-    index.collect(tunnel, served);
-    return served;
   }
 }
 
@@ -122,13 +129,20 @@ class SubjectIndex {
   readonly #language: PatternLanguage;
   readonly #exact = new Map<string, number[]>();
   /** By pattern, so that one that stands in many policies is matched once. */
-  readonly #wild = new Map<string, { matches: Matcher | undefined; entries: number[] }>();
+  readonly #wild = new Map<string, { readonly matches: Matcher; readonly entries: number[] }>();
 
   constructor(language: PatternLanguage) {
     this.#language = language;
   }
 
-  add(pattern: string, entry: number): void {
+  *addSteps(patterns: readonly string[], entry: number): Steps<void> {
+    for (const [index, pattern] of patterns.entries()) {
+      if (index > 0) yield; // most have one, and the caller yields as well
+      this.#add(pattern, entry);
+    }
+  }
+
+  #add(pattern: string, entry: number): void {
     if (isExact(pattern)) {
       const entries = this.#exact.get(pattern);
       if (entries === undefined) this.#exact.set(pattern, [entry]);
@@ -136,17 +150,20 @@ class SubjectIndex {
       return;
     }
     const wild = this.#wild.get(pattern);
-    if (wild === undefined) this.#wild.set(pattern, { matches: undefined, entries: [entry] });
-    else wild.entries.push(entry);
+    if (wild !== undefined) {
+      wild.entries.push(entry);
+      return;
+    }
+    // Now, and not for the first request: it would wait for all of them.
+    const options = { language: this.#language, reading: "allow", form: "written" } as const;
+    this.#wild.set(pattern, { matches: compileMatcher(pattern, options), entries: [entry] });
   }
 
   collect(name: string, found: Set<number>): void {
     for (const entry of this.#exact.get(name) ?? []) found.add(entry);
     const text = new Text(name);
-    const options = { language: this.#language, reading: "allow", form: "written" } as const;
-    for (const [pattern, wild] of this.#wild) {
-      wild.matches ??= compileMatcher(pattern, options);
-      if (wild.matches(text)) { for (const entry of wild.entries) found.add(entry); }
+    for (const { matches, entries } of this.#wild.values()) {
+      if (matches(text)) { for (const entry of entries) found.add(entry); }
     }
   }
 }

@@ -7,8 +7,9 @@
 
 import { Buffer } from "node:buffer";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 
-import { NotRegularError, openRegularSync } from "./regular_file.ts";
+import { NotRegularError, openRegular, openRegularSync } from "./regular_file.ts";
 
 /** What was read. */
 export interface NamedFile {
@@ -39,6 +40,11 @@ export function readNamedFile(path: string, maxBytes: number): NamedFile {
   } finally {
     closeSync(fd);
   }
+}
+
+/** Opens it for who reads it in pieces, and closes it. @throws {NotRegularError} */
+export function openNamed(path: string): Promise<FileHandle> {
+  return isStreamPath(path) ? open(path, "r") : openRegular(path);
 }
 
 /**

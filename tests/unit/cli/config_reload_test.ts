@@ -23,7 +23,7 @@ test("ConfigReload sees a file that changes between its reading and the end of t
   });
   writeFileSync(file, "second");
 
-  reload.now();
+  await reload.now();
   clock.advance(CONFIG_POLL_MS);
   await until(() => read.length === 2);
 
@@ -59,7 +59,7 @@ test("ConfigReload sees a change of a file that only the new configuration names
     },
   });
 
-  reload.now();
+  await reload.now();
   clock.advance(CONFIG_POLL_MS);
   await until(() => read.length === 2);
 
@@ -78,19 +78,97 @@ test("ConfigReload takes a refused configuration once the file that it names is 
       if (reloads === 1) throw new TunnelError("CONFIG_INVALID", "no such file");
     },
   });
-  reload.now();
+  await reload.now();
   const refused = reload.state.problems;
   writeFileSync(certificate, "now");
 
   clock.advance(CONFIG_POLL_MS);
-  await until(() => reloads === 2);
+  await until(() => reload.state.problems.length === 0);
 
+  assert.equal(reloads, 2);
   assert.deepEqual(refused, ["no such file"]);
+});
+
+test("ConfigReload does one reload at a time and keeps one waiting, however many are asked for", async (t) => {
+  const { options } = setUp(t);
+  const ends: (() => void)[] = [];
+  let running = 0;
+  let most = 0;
+  const reload = new ConfigReload({
+    ...options,
+    reload: async () => {
+      most = Math.max(most, ++running);
+      await new Promise<void>((resolve) => ends.push(resolve));
+      running--;
+    },
+  });
+
+  const asked = [reload.now(), reload.now(), reload.now(), reload.now()];
+  await until(() => ends.length === 1);
+  ends[0]!();
+  await until(() => ends.length === 2);
+  ends[1]!();
+  await Promise.all(asked);
+  const last = reload.now();
+  await until(() => ends.length === 3);
+  ends[2]!();
+  await last;
+
+  assert.equal(most, 1);
+  assert.equal(ends.length, 3);
+});
+
+test("ConfigReload sees a change that comes while a long reload is under way", async (t) => {
+  const { clock, file, options } = setUp(t);
+  const read: string[] = [];
+  const ends: (() => void)[] = [];
+  const reload = new ConfigReload({
+    ...options,
+    reload: async () => {
+      read.push(readFileSync(file, "utf8"));
+      await new Promise<void>((resolve) => ends.push(resolve));
+    },
+  });
+
+  const first = reload.now();
+  writeFileSync(file, "changed meanwhile");
+  const watching = clock.pending;
+  ends[0]!();
+  await first;
+  clock.advance(CONFIG_POLL_MS);
+  await until(() => ends.length === 2);
+  ends[1]!();
+
+  assert.equal(watching, 0);
+  assert.deepEqual(read, ["first", "changed meanwhile"]);
+});
+
+test("ConfigReload says nothing of a reload that the end of the edge cut short", async (t) => {
+  const { clock, life, options } = setUp(t);
+  const said: string[] = [];
+  const log = { ...silentLogger, error: (text: string) => void said.push(text) };
+  const reload = new ConfigReload({
+    ...options,
+    log,
+    reload: () =>
+      new Promise((_, reject) => {
+        life.signal.addEventListener("abort", () => reject(life.signal.reason));
+      }),
+  });
+
+  const under = reload.now();
+  life.abort();
+  await under;
+  await reload.now();
+
+  assert.deepEqual(said, []);
   assert.deepEqual(reload.state.problems, []);
+  assert.equal(clock.pending, 0);
 });
 
 interface SetUp {
   readonly clock: FakeClock;
+  readonly life: AbortController;
   readonly folder: string;
   readonly file: string;
   readonly options: Omit<ReloadOptions, "reload">;
@@ -114,7 +192,7 @@ function setUp(t: TestContext): SetUp {
     log: silentLogger,
     signal: life.signal,
   };
-  return { clock, folder, file, options };
+  return { clock, life, folder, file, options };
 }
 
 /** Lets the look that the clock has begun come to its end; the runner's timeout bounds it. */

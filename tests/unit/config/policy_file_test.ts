@@ -30,7 +30,7 @@ const ALICE: Principal = { user: "alice", groups: [], how: "jwt" };
 const folder = mkdtempSync(join(tmpdir(), "mcptun-test-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-test("every invalid policy file is refused with all its problems and their places", () => {
+test("every invalid policy file is refused with all its problems and their places", async () => {
   const names = tomlFiles(join(FIXTURES, "invalid"));
 
   assert.equal(names.length, 6);
@@ -39,25 +39,25 @@ test("every invalid policy file is refused with all its problems and their place
     const text = readFileSync(path, "utf8");
     const expected = readFileSync(path.replace(".toml", ".expected.txt"), "utf8");
 
-    assert.equal(`${refusalOf({ file: "user.toml", text }).message}\n`, expected, name);
+    assert.equal(`${(await refusalOf({ file: "user.toml", text })).message}\n`, expected, name);
   }
 });
 
-test("every valid policy file loads", () => {
+test("every valid policy file loads", async () => {
   const names = tomlFiles(join(FIXTURES, "valid"));
 
   assert.equal(names.length, 2);
   for (const name of names) {
-    const { policy, tests } = loadPolicy({ file: name, cwd: join(FIXTURES, "valid") });
+    const { policy, tests } = await loadPolicy({ file: name, cwd: join(FIXTURES, "valid") });
     assert.ok(policy.size > 0);
     assert.ok(tests.length > 0);
   }
 });
 
-test("the example of the documents keeps its own promises, with its configuration", () => {
+test("the example of the documents keeps its own promises, with its configuration", async () => {
   const examples = join(repositoryRoot(), "examples/policy");
   const config = loadConfig({ file: join(examples, "mcptun.toml") });
-  const loaded = loadPolicy({ file: "user.toml", cwd: examples });
+  const loaded = await loadPolicy({ file: "user.toml", cwd: examples });
 
   assert.equal(config.config.policy.file, join(examples, "user.toml"));
   assert.deepEqual(loaded.warnings, []);
@@ -87,7 +87,7 @@ test("a rule that decides has its place in its file, in every way TOML writes li
   assert.deepEqual(ruleOf(spread), ["allow_tools", "read_*", "user.toml", 5, 3]);
 });
 
-test("a file that cannot be read says why", () => {
+test("a file that cannot be read says why", async () => {
   writeFileSync(join(folder, "latin1.toml"), new Uint8Array([0x61, 0xff]));
   writeFileSync(join(folder, "large.toml"), "");
   truncateSync(join(folder, "large.toml"), MAX_POLICY_FILE_BYTES + 1);
@@ -99,17 +99,33 @@ test("a file that cannot be read says why", () => {
   ];
 
   for (const [file, expected] of cases) {
-    assert.match(refusalOf({ file, cwd: folder }).message, expected);
+    assert.match((await refusalOf({ file, cwd: folder })).message, expected);
   }
 });
 
-test("more policies, patterns and tests than a file may have are refused", () => {
+test("more policies, patterns and tests than a file may have are refused", async () => {
   const list = (count: number) => JSON.stringify(Array.from({ length: count }, (_, i) => `t${i}`));
   const long = `[[policy]]\nusers = ["a"]\nallow_tools = ${list(1_001)}\n`;
   const many = `policy = [${'{users=["a"]},'.repeat(20_001)}]\n`;
 
-  assert.match(refusalOf({ file: "user.toml", text: long }).message, /1001 patterns in one list/);
-  assert.match(refusalOf({ file: "user.toml", text: many }).message, /20001 tables/);
+  // In pieces, and with a mistake in the first of them.
+  const headers = "[[policy]]\nusers = []\nx = 1\n" + '[[policy]]\nusers = ["a"]\n'.repeat(20_000);
+  const cases = '[[policy]]\nusers = ["a"]\n' + "[[test]]\n".repeat(20_002);
+  const [longRefusal, manyRefusal] = [
+    await refusalOf({ file: "user.toml", text: long }),
+    await refusalOf({ file: "user.toml", text: many }),
+  ];
+
+  assert.match(longRefusal.message, /1001 patterns in one list/);
+  assert.match(manyRefusal.message, /20001 tables/);
+  assert.equal(
+    (await refusalOf({ file: "user.toml", text: headers })).message,
+    "user.toml:40002:3 policy[20000]: 20001 tables (at most 20000)",
+  );
+  assert.equal(
+    (await refusalOf({ file: "user.toml", text: cases })).message,
+    "user.toml:20003:3 test[20000]: 20002 tables (at most 20000)",
+  );
 });
 
 test("the layers of a tunnel are its own rules and the file, and none without a usable file", () => {
@@ -135,9 +151,9 @@ test("the layers of a tunnel are its own rules and the file, and none without a 
   assert.throws(() => layersOf(config, "c", "none"), TypeError);
 });
 
-function refusalOf(options: PolicyFileOptions): TunnelError {
+async function refusalOf(options: PolicyFileOptions): Promise<TunnelError> {
   try {
-    loadPolicy(options);
+    await loadPolicy(options);
   } catch (error) {
     assert.ok(error instanceof TunnelError, String(error));
     assert.equal(error.code, "CONFIG_INVALID");
