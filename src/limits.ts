@@ -411,8 +411,15 @@ export const MAX_PROTOCOL_MEMBERS = 256;
  * quadratic time for combining marks. The protocol's longest, all escaped, has 252.
  */
 export const MAX_FOLDED_NAME_BYTES = 256;
-/** Member names of one object that are compared one by one; above it a set is faster. */
+/** Member names of one object that are compared one by one; above it a table is faster. */
 export const MAX_COMPARED_NAMES = 16;
+/**
+ * Slots of that table that one name may find taken. It is at most half full, so one in 2^n names finds
+ * n taken: of names that nobody made for it, a million stay below 28.
+ */
+export const MAX_NAME_PROBES = 32;
+/** Other names with the same hash that one name is compared with: of a million, a few meet one. */
+export const MAX_EQUAL_HASHES = 1;
 /** Things one message may name, each of which is judged: resources of one subscription. */
 export const MAX_TARGETS = 1_024;
 /** Longest tool name, prompt name, task id or resource URI, characters: the modern era has it in a header, whose section is shorter. */

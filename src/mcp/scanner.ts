@@ -22,6 +22,7 @@ import { asBuffer, firstInvalidUtf8 } from "./bytes.ts";
 import { JsonDocument, KIND, NODE } from "./document.ts";
 import { decodeName, hashOfEscaped, isName, nameKey, sameBytes } from "./json_name.ts";
 import { afterEscape, afterLiteral, afterNumber, isSpace, STOPS } from "./json_token.ts";
+import { ADDED, CROWDED, DUPLICATE, NAME_STRIDE, NameTables } from "./name_table.ts";
 import { LEAF } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 
@@ -89,6 +90,7 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
   // Plain names of the open objects: hash, start, end; where those of each object begin.
   let names = STACKS.names;
   let namesTop = 0;
+  let tables: NameTables | undefined;
   const sets: (Set<string> | undefined)[] = [];
 
   // A plain array: of a small request it lives and dies young, where a typed one is memory of its own
@@ -134,23 +136,33 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
       at++;
       if (++members > maxMembers) return refuse("members", nameStart - 1);
 
-      // Is it there already? Few plain names are compared by their bytes, others as texts in a set.
+      // Is it there already? Few plain names are compared by their bytes, many with a table's help;
+      // where one is escaped or the table is of no help, all are texts in a set.
       let set = sets[depth];
       const base = namesBase[depth]!;
-      if (set === undefined && nameEscaped === 0 && namesTop - base < COMPARED) {
-        for (let entry = base; entry < namesTop; entry += NAME_STRIDE) {
-          if (
-            names[entry] === hash &&
-            sameBytes(bytes, names[entry + 1]!, names[entry + 2]!, nameStart, nameEnd)
-          ) return refuse("duplicate", nameStart - 1);
+      if (set === undefined) {
+        let found = CROWDED;
+        if (nameEscaped === 0) {
+          if (namesTop + NAME_STRIDE > names.length) names = grow(names);
+          names[namesTop] = hash;
+          names[namesTop + 1] = nameStart;
+          names[namesTop + 2] = nameEnd;
+          if (namesTop - base < COMPARED) {
+            for (let entry = base; entry < namesTop; entry += NAME_STRIDE) {
+              if (
+                names[entry] === hash &&
+                sameBytes(bytes, names[entry + 1]!, names[entry + 2]!, nameStart, nameEnd)
+              ) return refuse("duplicate", nameStart - 1);
+            }
+            found = ADDED;
+          } else {
+            tables ??= new NameTables(bytes);
+            found = tables.add(names, base, namesTop, depth);
+          }
         }
-        if (namesTop + NAME_STRIDE > names.length) names = grow(names);
-        names[namesTop] = hash;
-        names[namesTop + 1] = nameStart;
-        names[namesTop + 2] = nameEnd;
-        namesTop += NAME_STRIDE;
-      } else {
-        if (set === undefined) {
+        if (found === DUPLICATE) return refuse("duplicate", nameStart - 1);
+        if (found === ADDED) namesTop += NAME_STRIDE;
+        else {
           set = new Set();
           for (let entry = base; entry < namesTop; entry += NAME_STRIDE) {
             set.add(nameKey(bytes, names[entry + 1]!, names[entry + 2]!, 0));
@@ -158,6 +170,8 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
           sets[depth] = set;
           namesTop = base;
         }
+      }
+      if (set !== undefined) {
         const key = nameKey(bytes, nameStart, nameEnd, nameEscaped);
         if (set.has(key)) return refuse("duplicate", nameStart - 1);
         set.add(key);
@@ -174,7 +188,8 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
           shape = parent.others ?? LEAF;
           if (parent.reserved !== undefined) {
             // Folding is the slowest that happens to a name.
-            if (set !== undefined && set.size > MAX_PROTOCOL_MEMBERS) {
+            const count = set === undefined ? (namesTop - base) / NAME_STRIDE : set.size;
+            if (count > MAX_PROTOCOL_MEMBERS) {
               return refuse("members", nameStart - 1);
             }
             if (nameEnd - nameStart > MAX_FOLDED_NAME_BYTES) {
@@ -301,7 +316,6 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
   }
 }
 
-const NAME_STRIDE = 3;
 // Here and not imported, for the same reason as `stops` is a local: 10 % on small tokens.
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

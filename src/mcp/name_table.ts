@@ -1,0 +1,97 @@
+/**
+ * The names of an object that has many: open-addressing tables over the scanner's stack of names,
+ * because a text in a `Set` for each name takes four times as long.
+ *
+ * Whoever sends a text can choose names whose hashes are equal. So a name meets few others: where
+ * that is not enough the answer is `CROWDED`, and the scanner takes a `Set`, with hashes that nobody
+ * outside can know.
+ *
+ * @module
+ */
+
+import type { Buffer } from "node:buffer";
+
+import { MAX_COMPARED_NAMES, MAX_EQUAL_HASHES, MAX_NAME_PROBES } from "../limits.ts";
+import { sameBytes } from "./json_name.ts";
+
+/** Integers of one name on the stack: its hash, its first byte, the byte after its last. */
+export const NAME_STRIDE = 3;
+
+/** What became of a name. */
+export const ADDED = 0;
+/** The object has it already. */
+export const DUPLICATE = 1;
+/** It took too many steps; the object's table is of no use any more. */
+export const CROWDED = 2;
+
+/** Bits of the number of slots that a table begins with: less than half of them are taken. */
+const FIRST_BITS = 33 - Math.clz32(MAX_COMPARED_NAMES * 2);
+/** Odd, close to 2^32 divided by the golden ratio: spreads hashes that are alike (Knuth, 6.4). */
+const SPREAD = 0x9e3779b1;
+
+/** The tables of one text. Objects of one depth, of which only one is open, take turns at one. */
+export class NameTables {
+  readonly #bytes: Buffer;
+  /** By depth. A slot is 0, or one more than where its name is on the stack. */
+  readonly #slots: Int32Array[] = [];
+  /** By depth: the bits of the number of slots in use. */
+  readonly #bits: number[] = [];
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  /**
+   * Adds the name at `entry` of the stack `names`. The object's other names lie before it, from `base`
+   * on; all but the first `MAX_COMPARED_NAMES` were added here.
+   */
+  add(names: Int32Array, base: number, entry: number, depth: number): number {
+    const count = (entry - base) / NAME_STRIDE;
+    let bits = this.#bits[depth]!;
+    if (count === MAX_COMPARED_NAMES || count >= 1 << (bits - 1)) {
+      bits = count === MAX_COMPARED_NAMES ? FIRST_BITS : bits + 1;
+      this.#bits[depth] = bits;
+      const slots = this.#empty(depth, bits);
+      for (let old = base; old < entry; old += NAME_STRIDE) {
+        if (this.#put(slots, bits, names, old) !== ADDED) return CROWDED;
+      }
+    }
+    return this.#put(this.#slots[depth]!, bits, names, entry);
+  }
+
+  #empty(depth: number, bits: number): Int32Array {
+    const size = 1 << bits;
+    const slots = this.#slots[depth];
+    if (slots !== undefined && slots.length >= size) return slots.fill(0, 0, size);
+    return this.#slots[depth] = new Int32Array(size);
+  }
+
+  #put(slots: Int32Array, bits: number, names: Int32Array, entry: number): number {
+    const hash = names[entry]!;
+    const mask = (1 << bits) - 1;
+    let slot = Math.imul(hash ^ (hash >>> 15), SPREAD) >>> (32 - bits);
+    let equal = 0;
+    // Steps that grow by one visit every slot of a power of two, and leave a crowd soon.
+    for (let step = 1; step <= MAX_NAME_PROBES; step++) {
+      const other = slots[slot]! - 1;
+      if (other < 0) {
+        slots[slot] = entry + 1;
+        return ADDED;
+      }
+      if (names[other] === hash) {
+        if (
+          sameBytes(
+            this.#bytes,
+            names[other + 1]!,
+            names[other + 2]!,
+            names[entry + 1]!,
+            names[entry + 2]!,
+          )
+        ) return DUPLICATE;
+        if (++equal > MAX_EQUAL_HASHES) return CROWDED;
+      }
+      slot = (slot + step) & mask;
+    }
+    return CROWDED;
+  }
+}
