@@ -6,6 +6,9 @@
 
 import { Buffer } from "node:buffer";
 
+/** The hash of a name is taken times this, plus a byte, for each byte of its UTF-8 form. */
+export const NAME_HASH_FACTOR = 0x01000193;
+
 /** The name as text. `escaped` is 0 when there is no backslash in it. */
 export function decodeName(bytes: Buffer, start: number, end: number, escaped: number): string {
   if (escaped === 0) return bytes.toString("utf8", start, end);
@@ -38,7 +41,7 @@ export function nameKey(bytes: Buffer, start: number, end: number, escaped: numb
 export function hashOfEscaped(bytes: Buffer, start: number, end: number): number {
   let hash = 0;
   for (const byte of Buffer.from(decodeName(bytes, start, end, 1))) {
-    hash = (Math.imul(hash, 31) + byte) | 0;
+    hash = (Math.imul(hash, NAME_HASH_FACTOR) + byte) | 0;
   }
   return hash;
 }

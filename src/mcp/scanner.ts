@@ -20,7 +20,14 @@ import {
 } from "../limits.ts";
 import { asBuffer, firstInvalidUtf8 } from "./bytes.ts";
 import { JsonDocument, KIND, NODE } from "./document.ts";
-import { decodeName, hashOfEscaped, isName, nameKey, sameBytes } from "./json_name.ts";
+import {
+  decodeName,
+  hashOfEscaped,
+  isName,
+  NAME_HASH_FACTOR,
+  nameKey,
+  sameBytes,
+} from "./json_name.ts";
 import { afterEscape, afterLiteral, afterNumber, isSpace, STOPS } from "./json_token.ts";
 import { ADDED, CROWDED, DUPLICATE, NAME_STRIDE, NameTables } from "./name_table.ts";
 import { LEAF } from "./shape.ts";
@@ -129,7 +136,7 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
           at = next;
           continue;
         }
-        hash = (Math.imul(hash, 31) + byte) | 0;
+        hash = (Math.imul(hash, FACTOR) + byte) | 0;
         at++;
       }
       nameEnd = at;
@@ -330,6 +337,7 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const LETTER_N = 0x6e;
 const LETTER_T = 0x74;
+const FACTOR = NAME_HASH_FACTOR;
 const COMPARED = NAME_STRIDE * MAX_COMPARED_NAMES;
 /** Used by one scan at a time, which never waits; to allocate them costs as much as a small request. */
 const STACKS = {
