@@ -50,7 +50,8 @@ export function afterEscape(bytes: Buffer, at: number, keepSurrogates: boolean):
   return keepSurrogates ? at + 6 : -2;
 }
 
-function hex4(bytes: Buffer, at: number): number {
+/** The number that four hexadecimal digits are, or -1. */
+export function hex4(bytes: Buffer, at: number): number {
   if (at + 4 > bytes.length) return -1;
   const [a, b] = [HEX[bytes[at]!]!, HEX[bytes[at + 1]!]!];
   const [c, d] = [HEX[bytes[at + 2]!]!, HEX[bytes[at + 3]!]!];

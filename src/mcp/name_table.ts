@@ -12,9 +12,9 @@
 import type { Buffer } from "node:buffer";
 
 import { MAX_COMPARED_NAMES, MAX_EQUAL_HASHES, MAX_NAME_PROBES } from "../limits.ts";
-import { sameBytes } from "./json_name.ts";
+import { nameKey, sameBytes } from "./json_name.ts";
 
-/** Integers of one name on the stack: its hash, its first byte, the byte after its last. */
+/** Integers of one name on the stack: its hash, its start (inverted when a character is escaped), its end. */
 export const NAME_STRIDE = 3;
 
 /** What became of a name. */
@@ -79,19 +79,51 @@ export class NameTables {
         return ADDED;
       }
       if (names[other] === hash) {
-        if (
-          sameBytes(
-            this.#bytes,
-            names[other + 1]!,
-            names[other + 2]!,
-            names[entry + 1]!,
-            names[entry + 2]!,
-          )
-        ) return DUPLICATE;
+        if (sameName(this.#bytes, names, other, entry)) return DUPLICATE;
         if (++equal > MAX_EQUAL_HASHES) return CROWDED;
       }
       slot = (slot + step) & mask;
     }
     return CROWDED;
   }
+}
+
+/**
+ * What becomes of the name at `top` of the stack, without a table: `entry` is the first name of its
+ * object that has the same hash.
+ */
+export function compareNames(
+  bytes: Buffer,
+  names: Int32Array,
+  entry: number,
+  top: number,
+): number {
+  let equal = 0;
+  for (let other = entry; other < top; other += NAME_STRIDE) {
+    if (names[other] !== names[top]) continue;
+    if (sameName(bytes, names, other, top)) return DUPLICATE;
+    if (++equal > MAX_EQUAL_HASHES) return CROWDED;
+  }
+  return ADDED;
+}
+
+/** The names of the stack from `base` to `top` as texts. */
+export function nameSet(bytes: Buffer, names: Int32Array, base: number, top: number): Set<string> {
+  const set = new Set<string>();
+  for (let entry = base; entry < top; entry += NAME_STRIDE) set.add(keyAt(bytes, names, entry));
+  return set;
+}
+
+function sameName(bytes: Buffer, names: Int32Array, one: number, other: number): boolean {
+  const start = names[one + 1]!;
+  const otherStart = names[other + 1]!;
+  if (start < 0 || otherStart < 0) return keyAt(bytes, names, one) === keyAt(bytes, names, other);
+  return sameBytes(bytes, start, names[one + 2]!, otherStart, names[other + 2]!);
+}
+
+function keyAt(bytes: Buffer, names: Int32Array, entry: number): string {
+  const start = names[entry + 1]!;
+  return start < 0
+    ? nameKey(bytes, ~start, names[entry + 2]!, 1)
+    : nameKey(bytes, start, names[entry + 2]!, 0);
 }

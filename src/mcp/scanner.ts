@@ -20,16 +20,9 @@ import {
 } from "../limits.ts";
 import { asBuffer, firstInvalidUtf8 } from "./bytes.ts";
 import { JsonDocument, KIND, NODE } from "./document.ts";
-import {
-  decodeName,
-  hashOfEscaped,
-  isName,
-  NAME_HASH_FACTOR,
-  nameKey,
-  sameBytes,
-} from "./json_name.ts";
+import { decodeName, hashOfEscaped, isName, NAME_HASH_FACTOR, nameKey } from "./json_name.ts";
 import { afterEscape, afterLiteral, afterNumber, isSpace, STOPS } from "./json_token.ts";
-import { ADDED, CROWDED, DUPLICATE, NAME_STRIDE, NameTables } from "./name_table.ts";
+import { ADDED, compareNames, DUPLICATE, NAME_STRIDE, nameSet, NameTables } from "./name_table.ts";
 import { LEAF } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 
@@ -143,38 +136,31 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
       at++;
       if (++members > maxMembers) return refuse("members", nameStart - 1);
 
-      // Is it there already? Few plain names are compared by their bytes, many with a table's help;
-      // where one is escaped or the table is of no help, all are texts in a set.
+      // Is it there already? Few names are compared one by one, many with a table's help; where too
+      // many hashes are equal, all are texts in a set.
       let set = sets[depth];
       const base = namesBase[depth]!;
+      if (nameEscaped !== 0) hash = hashOfEscaped(bytes, nameStart, nameEnd);
       if (set === undefined) {
-        let found = CROWDED;
-        if (nameEscaped === 0) {
-          if (namesTop + NAME_STRIDE > names.length) names = grow(names);
-          names[namesTop] = hash;
-          names[namesTop + 1] = nameStart;
-          names[namesTop + 2] = nameEnd;
-          if (namesTop - base < COMPARED) {
-            for (let entry = base; entry < namesTop; entry += NAME_STRIDE) {
-              if (
-                names[entry] === hash &&
-                sameBytes(bytes, names[entry + 1]!, names[entry + 2]!, nameStart, nameEnd)
-              ) return refuse("duplicate", nameStart - 1);
-            }
-            found = ADDED;
-          } else {
-            tables ??= new NameTables(bytes);
-            found = tables.add(names, base, namesTop, depth);
+        if (namesTop + NAME_STRIDE > names.length) names = grow(names);
+        names[namesTop] = hash;
+        names[namesTop + 1] = nameEscaped === 0 ? nameStart : ~nameStart;
+        names[namesTop + 2] = nameEnd;
+        let found = ADDED;
+        if (namesTop - base < COMPARED) {
+          for (let entry = base; entry < namesTop; entry += NAME_STRIDE) {
+            if (names[entry] !== hash) continue;
+            found = compareNames(bytes, names, entry, namesTop);
+            break;
           }
+        } else {
+          tables ??= new NameTables(bytes);
+          found = tables.add(names, base, namesTop, depth);
         }
         if (found === DUPLICATE) return refuse("duplicate", nameStart - 1);
         if (found === ADDED) namesTop += NAME_STRIDE;
         else {
-          set = new Set();
-          for (let entry = base; entry < namesTop; entry += NAME_STRIDE) {
-            set.add(nameKey(bytes, names[entry + 1]!, names[entry + 2]!, 0));
-          }
-          sets[depth] = set;
+          sets[depth] = set = nameSet(bytes, names, base, namesTop);
           namesTop = base;
         }
       }
@@ -187,7 +173,6 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
       const parent = shapes[depth];
       shape = undefined;
       if (parent?.members !== undefined) {
-        if (nameEscaped !== 0) hash = hashOfEscaped(bytes, nameStart, nameEnd);
         const known = parent.members.get(hash);
         if (known !== undefined && isName(bytes, nameStart, nameEnd, nameEscaped, known.name)) {
           shape = known.shape;
