@@ -24,6 +24,10 @@ export const DUPLICATE = 1;
 /** It took too many steps; the object's table is of no use any more. */
 export const CROWDED = 2;
 
+// Here, because a binding of another module is looked up each time.
+const COMPARED = MAX_COMPARED_NAMES;
+const PROBES = MAX_NAME_PROBES;
+const EQUAL = MAX_EQUAL_HASHES;
 /** Bits of the number of slots that a table begins with: less than half of them are taken. */
 const FIRST_BITS = 33 - Math.clz32(MAX_COMPARED_NAMES * 2);
 /** Odd, close to 2^32 divided by the golden ratio: spreads hashes that are alike (Knuth, 6.4). */
@@ -48,8 +52,8 @@ export class NameTables {
   add(names: Int32Array, base: number, entry: number, depth: number): number {
     const count = (entry - base) / NAME_STRIDE;
     let bits = this.#bits[depth]!;
-    if (count === MAX_COMPARED_NAMES || count >= 1 << (bits - 1)) {
-      bits = count === MAX_COMPARED_NAMES ? FIRST_BITS : bits + 1;
+    if (count === COMPARED || count >= 1 << (bits - 1)) {
+      bits = count === COMPARED ? FIRST_BITS : bits + 1;
       this.#bits[depth] = bits;
       const slots = this.#empty(depth, bits);
       for (let old = base; old < entry; old += NAME_STRIDE) {
@@ -72,7 +76,7 @@ export class NameTables {
     let slot = Math.imul(hash ^ (hash >>> 15), SPREAD) >>> (32 - bits);
     let equal = 0;
     // Steps that grow by one visit every slot of a power of two, and leave a crowd soon.
-    for (let step = 1; step <= MAX_NAME_PROBES; step++) {
+    for (let step = 1; step <= PROBES; step++) {
       const other = slots[slot]! - 1;
       if (other < 0) {
         slots[slot] = entry + 1;
@@ -80,7 +84,7 @@ export class NameTables {
       }
       if (names[other] === hash) {
         if (sameName(this.#bytes, names, other, entry)) return DUPLICATE;
-        if (++equal > MAX_EQUAL_HASHES) return CROWDED;
+        if (++equal > EQUAL) return CROWDED;
       }
       slot = (slot + step) & mask;
     }
@@ -102,7 +106,7 @@ export function compareNames(
   for (let other = entry; other < top; other += NAME_STRIDE) {
     if (names[other] !== names[top]) continue;
     if (sameName(bytes, names, other, top)) return DUPLICATE;
-    if (++equal > MAX_EQUAL_HASHES) return CROWDED;
+    if (++equal > EQUAL) return CROWDED;
   }
   return ADDED;
 }

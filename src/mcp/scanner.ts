@@ -142,13 +142,13 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
       const base = namesBase[depth]!;
       if (nameEscaped !== 0) hash = hashOfEscaped(bytes, nameStart, nameEnd);
       if (set === undefined) {
-        if (namesTop + NAME_STRIDE > names.length) names = grow(names);
+        if (namesTop + STRIDE > names.length) names = grow(names);
         names[namesTop] = hash;
         names[namesTop + 1] = nameEscaped === 0 ? nameStart : ~nameStart;
         names[namesTop + 2] = nameEnd;
-        let found = ADDED;
+        let found = NEW;
         if (namesTop - base < COMPARED) {
-          for (let entry = base; entry < namesTop; entry += NAME_STRIDE) {
+          for (let entry = base; entry < namesTop; entry += STRIDE) {
             if (names[entry] !== hash) continue;
             found = compareNames(bytes, names, entry, namesTop);
             break;
@@ -157,8 +157,8 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
           tables ??= new NameTables(bytes);
           found = tables.add(names, base, namesTop, depth);
         }
-        if (found === DUPLICATE) return refuse("duplicate", nameStart - 1);
-        if (found === ADDED) namesTop += NAME_STRIDE;
+        if (found === TWICE) return refuse("duplicate", nameStart - 1);
+        if (found === NEW) namesTop += STRIDE;
         else {
           sets[depth] = set = nameSet(bytes, names, base, namesTop);
           namesTop = base;
@@ -180,7 +180,7 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
           shape = parent.others ?? LEAF;
           if (parent.reserved !== undefined) {
             // Folding is the slowest that happens to a name.
-            const count = set === undefined ? (namesTop - base) / NAME_STRIDE : set.size;
+            const count = set === undefined ? (namesTop - base) / STRIDE : set.size;
             if (count > MAX_PROTOCOL_MEMBERS) {
               return refuse("members", nameStart - 1);
             }
@@ -323,14 +323,17 @@ const CLOSE_BRACKET = 0x5d;
 const LETTER_N = 0x6e;
 const LETTER_T = 0x74;
 const FACTOR = NAME_HASH_FACTOR;
-const COMPARED = NAME_STRIDE * MAX_COMPARED_NAMES;
+const STRIDE = NAME_STRIDE;
+const NEW = ADDED;
+const TWICE = DUPLICATE;
+const COMPARED = STRIDE * MAX_COMPARED_NAMES;
 /** Used by one scan at a time, which never waits; to allocate them costs as much as a small request. */
 const STACKS = {
   isObject: new Uint8Array(MAX_JSON_DEPTH + 1),
   nodeOf: new Int32Array(MAX_JSON_DEPTH + 1),
   lastChild: new Int32Array(MAX_JSON_DEPTH + 1),
   namesBase: new Int32Array(MAX_JSON_DEPTH + 1),
-  names: new Int32Array(NAME_STRIDE * 64),
+  names: new Int32Array(STRIDE * 64),
 };
 
 function grow(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
