@@ -417,7 +417,7 @@ export const MAX_COMPARED_NAMES = 16;
  * Slots of that table that one name may find taken. It is at most half full, so one in 2^n names finds
  * n taken: of names that nobody made for it, a million stay below 28.
  */
-export const MAX_NAME_PROBES = 32;
+export const MAX_NAME_STEPS = 32;
 /** Other names with the same hash that one name is compared with: of a million, a few meet one. */
 export const MAX_EQUAL_HASHES = 1;
 /** Things one message may name, each of which is judged: resources of one subscription. */

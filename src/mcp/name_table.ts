@@ -1,36 +1,38 @@
 /**
- * The names of an object that has many: open-addressing tables over the scanner's stack of names,
- * because a text in a `Set` for each name takes four times as long.
+ * The names of an object that has many: tables of hashes over the scanner's stack of names, because
+ * a text in a `Set` for each name takes three times as long as all the rest.
  *
- * Whoever sends a text can choose names whose hashes are equal. So a name meets few others: where
- * that is not enough the answer is `CROWDED`, and the scanner takes a `Set`, with hashes that nobody
- * outside can know.
+ * Whoever sends a text can choose names whose hashes are equal or lead to the same slots. So a name
+ * takes few steps: where they are not enough the answer is `CROWDED`, and the scanner takes a `Set`,
+ * with hashes that nobody outside can know.
  *
  * @module
  */
 
 import type { Buffer } from "node:buffer";
 
-import { MAX_COMPARED_NAMES, MAX_EQUAL_HASHES, MAX_NAME_PROBES } from "../limits.ts";
+import { MAX_COMPARED_NAMES, MAX_EQUAL_HASHES, MAX_NAME_STEPS } from "../limits.ts";
 import { nameKey, sameBytes } from "./json_name.ts";
 
-/** Integers of one name on the stack: its hash, its start (inverted when a character is escaped), its end. */
+/** Integers of one name on the stack: its hash, its start (inverted if it has escapes), its end. */
 export const NAME_STRIDE = 3;
 
 /** What became of a name. */
 export const ADDED = 0;
 /** The object has it already. */
 export const DUPLICATE = 1;
-/** It took too many steps; the object's table is of no use any more. */
+/** It took too many steps; a table that says so is of no use any more. */
 export const CROWDED = 2;
 
 // Here, because a binding of another module is looked up each time.
 const COMPARED = MAX_COMPARED_NAMES;
-const PROBES = MAX_NAME_PROBES;
 const EQUAL = MAX_EQUAL_HASHES;
-/** Bits of the number of slots that a table begins with: less than half of them are taken. */
+const STEPS = MAX_NAME_STEPS;
+/** The number of slots is two to the power of this: at first more than two for each name. */
 const FIRST_BITS = 33 - Math.clz32(MAX_COMPARED_NAMES * 2);
-/** Odd, close to 2^32 divided by the golden ratio: spreads hashes that are alike (Knuth, 6.4). */
+/** Four times as many whenever half are taken: to write all names again costs more than the memory. */
+const GROWTH_BITS = 2;
+/** 2^32 by the golden ratio: spreads hashes that are close to each other (Knuth, volume 3, 6.4). */
 const SPREAD = 0x9e3779b1;
 
 /** The tables of one text. Objects of one depth, of which only one is open, take turns at one. */
@@ -53,30 +55,15 @@ export class NameTables {
     const count = (entry - base) / NAME_STRIDE;
     let bits = this.#bits[depth]!;
     if (count === COMPARED || count >= 1 << (bits - 1)) {
-      bits = count === COMPARED ? FIRST_BITS : bits + 1;
+      bits = count === COMPARED ? FIRST_BITS : bits + GROWTH_BITS;
       this.#bits[depth] = bits;
-      const slots = this.#empty(depth, bits);
-      for (let old = base; old < entry; old += NAME_STRIDE) {
-        if (this.#put(slots, bits, names, old) !== ADDED) return CROWDED;
-      }
+      if (!this.#refill(names, base, entry, depth)) return CROWDED;
     }
-    return this.#put(this.#slots[depth]!, bits, names, entry);
-  }
-
-  #empty(depth: number, bits: number): Int32Array {
-    const size = 1 << bits;
-    const slots = this.#slots[depth];
-    if (slots !== undefined && slots.length >= size) return slots.fill(0, 0, size);
-    return this.#slots[depth] = new Int32Array(size);
-  }
-
-  #put(slots: Int32Array, bits: number, names: Int32Array, entry: number): number {
+    const slots = this.#slots[depth]!;
     const hash = names[entry]!;
-    const mask = (1 << bits) - 1;
-    let slot = Math.imul(hash ^ (hash >>> 15), SPREAD) >>> (32 - bits);
+    let slot = firstSlot(hash, bits);
     let equal = 0;
-    // Steps that grow by one visit every slot of a power of two, and leave a crowd soon.
-    for (let step = 1; step <= PROBES; step++) {
+    for (let step = 1; step <= STEPS; step++) {
       const other = slots[slot]! - 1;
       if (other < 0) {
         slots[slot] = entry + 1;
@@ -86,9 +73,27 @@ export class NameTables {
         if (sameName(this.#bytes, names, other, entry)) return DUPLICATE;
         if (++equal > EQUAL) return CROWDED;
       }
-      slot = (slot + step) & mask;
+      slot = nextSlot(slot, step, bits);
     }
     return CROWDED;
+  }
+
+  /** Empties the table and adds the names, which are different, from `base` to `end`. */
+  #refill(names: Int32Array, base: number, end: number, depth: number): boolean {
+    const bits = this.#bits[depth]!;
+    const size = 1 << bits;
+    let slots = this.#slots[depth];
+    if (slots !== undefined && slots.length >= size) slots.fill(0, 0, size);
+    else this.#slots[depth] = slots = new Int32Array(size);
+    for (let entry = base; entry < end; entry += NAME_STRIDE) {
+      let slot = firstSlot(names[entry]!, bits);
+      for (let step = 1; slots[slot] !== 0; step++) {
+        if (step === STEPS) return false;
+        slot = nextSlot(slot, step, bits);
+      }
+      slots[slot] = entry + 1;
+    }
+    return true;
   }
 }
 
@@ -106,7 +111,7 @@ export function compareNames(
   for (let other = entry; other < top; other += NAME_STRIDE) {
     if (names[other] !== names[top]) continue;
     if (sameName(bytes, names, other, top)) return DUPLICATE;
-    if (++equal > EQUAL) return CROWDED;
+    if (++equal > MAX_EQUAL_HASHES) return CROWDED;
   }
   return ADDED;
 }
@@ -116,6 +121,15 @@ export function nameSet(bytes: Buffer, names: Int32Array, base: number, top: num
   const set = new Set<string>();
   for (let entry = base; entry < top; entry += NAME_STRIDE) set.add(keyAt(bytes, names, entry));
   return set;
+}
+
+function firstSlot(hash: number, bits: number): number {
+  return Math.imul(hash ^ (hash >>> 15), SPREAD) >>> (32 - bits);
+}
+
+/** Steps that grow by one come to every slot of a power of two, and leave a crowd soon. */
+function nextSlot(slot: number, step: number, bits: number): number {
+  return (slot + step) & ((1 << bits) - 1);
 }
 
 function sameName(bytes: Buffer, names: Int32Array, one: number, other: number): boolean {
