@@ -123,7 +123,8 @@ export function nameSet(bytes: Buffer, names: Int32Array, base: number, top: num
   return set;
 }
 
-function firstSlot(hash: number, bits: number): number {
+/** Where the way of a hash through 2^`bits` slots begins. For the test that makes a crowd. */
+export function firstSlot(hash: number, bits: number): number {
   return Math.imul(hash ^ (hash >>> 15), SPREAD) >>> (32 - bits);
 }
 

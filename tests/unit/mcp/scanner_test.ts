@@ -7,7 +7,8 @@ import type { JsonDocument } from "../../../src/mcp/document.ts";
 import { NONE } from "../../../src/mcp/document.ts";
 import { scanJson } from "../../../src/mcp/scanner.ts";
 import type { ScanCode, ScanOptions } from "../../../src/mcp/scanner.ts";
-import { LEAF, REQUEST_SHAPE } from "../../../src/mcp/shape.ts";
+import { hashOfName, LEAF, REQUEST_SHAPE } from "../../../src/mcp/shape.ts";
+import { nameOfEqualHash } from "../../support/equal_hashes.ts";
 
 const OPTIONS: ScanOptions = {
   shape: LEAF,
@@ -94,10 +95,58 @@ test("a member that is there twice is found in objects of any size, at any place
   assert.equal(count, 28);
 });
 
-test("names whose hashes are equal are still told apart", () => {
-  // With the factor 31, "Aa" and "BB" have one hash.
-  assert.equal(scanJson(Buffer.from('{"Aa":1,"BB":2}'), OPTIONS).ok, true);
-  assert.equal(codeOf(Buffer.from('{"Aa":1,"BB":2,"Aa":3}')), "duplicate");
+test("names whose hashes are equal are still told apart, few and many, plain and escaped", () => {
+  assert.equal(hashOfName(nameOfEqualHash(0, 9)), hashOfName(nameOfEqualHash(511, 9)));
+  let count = 0;
+  for (const ordinary of [0, MAX_COMPARED_NAMES, 300]) {
+    for (const equal of [2, 3, MAX_COMPARED_NAMES + 1, 400]) {
+      for (const escaped of ["", "\\u006"]) {
+        const names = [
+          ...Array.from({ length: ordinary }, (_, index) => `k${index}`),
+          // Both blocks begin with a letter whose code is 6a to 6f.
+          ...Array.from({ length: equal }, (_, index) => {
+            const name = nameOfEqualHash(index, 9);
+            return escaped === "" ? name : `${escaped}${hexOf(name).slice(1)}${name.slice(1)}`;
+          }),
+        ];
+        const members = names.map((name) => `"${name}":0`).join(",");
+        assert.equal(codeOf(Buffer.from(`{${members}}`)), undefined);
+        for (const again of [0, ordinary, ordinary + 1, names.length - 1]) {
+          const result = scanJson(Buffer.from(`{${members},"${names[again]}":1}`), OPTIONS);
+          const offset = members.length + 2;
+          assert.deepEqual(result, { ok: false, code: "duplicate", offset });
+          count++;
+        }
+      }
+    }
+  }
+
+  assert.equal(count, 96);
+});
+
+test("objects with many members inside one another keep their names apart", () => {
+  const members = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, index) => `"k${from + index}":0`).join(",");
+  const sizes = [1, MAX_COMPARED_NAMES, MAX_COMPARED_NAMES + 1, 100];
+  let count = 0;
+  for (const outer of sizes) {
+    for (const inner of sizes) {
+      // The object inside comes where the one around it has `outer` names, and gets all of them again.
+      const text = (more: string, end: string) =>
+        `{${members(0, outer)},"in":[{${members(0, inner)},"in":{${members(0, outer)}}${more}},` +
+        `{${members(0, inner)}}],${members(outer, outer + 50)}${end}}`;
+      assert.equal(codeOf(Buffer.from(text("", ""))), undefined);
+      assert.equal(codeOf(Buffer.from(text(',"k0":1', ""))), "duplicate");
+      for (const again of [0, outer - 1, outer, outer + 49]) {
+        const bytes = Buffer.from(text("", `,"k${again}":1`));
+        const offset = bytes.lastIndexOf(",") + 1;
+        assert.deepEqual(scanJson(bytes, OPTIONS), { ok: false, code: "duplicate", offset });
+        count++;
+      }
+    }
+  }
+
+  assert.equal(count, 64);
 });
 
 test("a lone surrogate passes in a value of a server's message, and never in a name", () => {
@@ -136,6 +185,11 @@ test("the bytes may be a view into a larger buffer", () => {
 
   assert.equal(scanJson(larger.subarray(2, 9), OPTIONS).ok, true);
 });
+
+/** The code of the first character. */
+function hexOf(name: string): string {
+  return name.charCodeAt(0).toString(16);
+}
 
 function read(text: string): JsonDocument {
   const result = scanJson(Buffer.from(text), { ...OPTIONS, shape: REQUEST_SHAPE });

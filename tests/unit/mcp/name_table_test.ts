@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { test } from "node:test";
+
+import { MAX_COMPARED_NAMES, MAX_EQUAL_HASHES, MAX_NAME_STEPS } from "../../../src/limits.ts";
+import {
+  ADDED,
+  compareNames,
+  CROWDED,
+  DUPLICATE,
+  firstSlot,
+  NAME_STRIDE,
+  nameSet,
+  NameTables,
+} from "../../../src/mcp/name_table.ts";
+import { hashOfName } from "../../../src/mcp/shape.ts";
+import { nameOfEqualHash } from "../../support/equal_hashes.ts";
+
+test("ordinary names never crowd a table, however many there are", () => {
+  const forms = [
+    (index: number) => `key-${index}`,
+    (index: number) => index.toString(36),
+    (index: number) => `${index * 7_919}`,
+    (index: number) => `src/part${index % 100}/file_${index}.ts`,
+  ];
+  let count = 0;
+
+  for (const form of forms) {
+    const names = Array.from({ length: 30_000 }, (_, index) => form(index));
+    assert.deepEqual(codesOf(names.map(plain)), names.map(() => ADDED));
+    count++;
+  }
+
+  assert.equal(count, 4);
+});
+
+test("a name that is there is found at every size of the table", () => {
+  const names = Array.from({ length: 3_000 }, (_, index) => plain(`key-${index}`));
+  let count = 0;
+
+  for (let size = MAX_COMPARED_NAMES; size < names.length; size += 97) {
+    for (const again of [0, MAX_COMPARED_NAMES, size - 1]) {
+      const codes = codesOf([...names.slice(0, Math.max(size, again + 1)), names[again]!]);
+      assert.equal(codes.at(-1), DUPLICATE, `${again} of ${size}`);
+      count++;
+    }
+  }
+
+  assert.equal(count, 93);
+});
+
+test("a name takes a bounded number of steps through names that lead to the same slot", () => {
+  // Of a larger table than the names get, so that they are crowded in every smaller one as well.
+  const hashes: number[] = [];
+  for (let hash = 0; hashes.length <= MAX_NAME_STEPS; hash++) {
+    if (firstSlot(hash, 12) === 0) hashes.push(hash);
+  }
+  const names = hashes.map((hash, index) => ({ hash, text: `${index}`, escaped: false }));
+
+  const codes = codesOf(names);
+
+  assert.deepEqual(codes, [...names.slice(1).map(() => ADDED), CROWDED]);
+});
+
+test("a name is compared with few others of the same hash, with a table and without", () => {
+  const names = Array.from({ length: 8 }, (_, index) => plain(nameOfEqualHash(index, 3)));
+  assert.equal(new Set(names.map(({ hash }) => hash)).size, 1);
+  const before = Array.from({ length: MAX_COMPARED_NAMES }, (_, index) => plain(`k${index}`));
+
+  const { bytes, stack } = stackOf(names);
+  const few = names.map((_, index) => compareNames(bytes, stack, 0, index * NAME_STRIDE));
+  const many = codesOf([...before, ...names]).slice(before.length);
+
+  const expected = names.map((_, index) => index <= MAX_EQUAL_HASHES ? ADDED : CROWDED);
+  assert.deepEqual(few, expected);
+  assert.deepEqual(many, expected.slice(0, many.length));
+  assert.equal(many.at(-1), CROWDED);
+});
+
+test("an object takes the table of the one before it without its names", () => {
+  const large = Array.from({ length: 1_000 }, (_, index) => plain(`k${index}`));
+  const { bytes, stack } = stackOf(large);
+  const tables = new NameTables(bytes);
+  let added = 0;
+
+  for (const size of [1_000, 20, 300, 17, 1_000]) {
+    for (let index = MAX_COMPARED_NAMES; index < size; index++) {
+      assert.equal(tables.add(stack, 0, index * NAME_STRIDE, 1), ADDED);
+      added++;
+    }
+  }
+
+  assert.equal(added, 2_337 - 5 * MAX_COMPARED_NAMES);
+});
+
+test("tables of nested objects do not meet", () => {
+  const names = Array.from({ length: 400 }, (_, index) => plain(`k${index % 100}`));
+  const { bytes, stack } = stackOf(names);
+  const tables = new NameTables(bytes);
+  let added = 0;
+
+  // Four objects inside one another, with the same names; then more for each, from the inside out.
+  for (const [from, to] of [[MAX_COMPARED_NAMES, 60], [60, 100]] as const) {
+    for (const depth of from === 60 ? [4, 3, 2, 1] : [1, 2, 3, 4]) {
+      const base = (depth - 1) * 100 * NAME_STRIDE;
+      for (let index = from; index < to; index++) {
+        assert.equal(tables.add(stack, base, base + index * NAME_STRIDE, depth), ADDED);
+        added++;
+      }
+      assert.equal(tables.add(stack, base, base + (to - 1) * NAME_STRIDE, depth), DUPLICATE);
+    }
+  }
+
+  assert.equal(added, 4 * (100 - MAX_COMPARED_NAMES));
+});
+
+test("a name is the same with and without escapes", () => {
+  const names = Array.from({ length: 40 }, (_, index) => plain(`key-${index}`));
+  const escaped = { hash: hashOfName("key-7"), text: "\\u006bey-7", escaped: true };
+
+  assert.equal(codesOf([...names, escaped]).at(-1), DUPLICATE);
+  const { bytes, stack } = stackOf([...names, escaped]);
+  assert.equal(nameSet(bytes, stack, 0, stack.length).size, 40);
+});
+
+/** A name as it stands between its quotes. */
+interface Name {
+  readonly hash: number;
+  readonly text: string;
+  readonly escaped: boolean;
+}
+
+function plain(text: string): Name {
+  return { hash: hashOfName(text), text, escaped: false };
+}
+
+/** What the table says to each name after the first ones, until it does not add one; those are taken as added. */
+function codesOf(names: readonly Name[]): number[] {
+  const { bytes, stack } = stackOf(names);
+  const tables = new NameTables(bytes);
+  const codes: number[] = [];
+  for (let index = 0; index < names.length; index++) {
+    const code = index < MAX_COMPARED_NAMES ? ADDED : tables.add(stack, 0, index * NAME_STRIDE, 1);
+    codes.push(code);
+    if (code !== ADDED) break;
+  }
+  return codes;
+}
+
+function stackOf(names: readonly Name[]): { bytes: Buffer; stack: Int32Array } {
+  const bytes = Buffer.from(names.map(({ text }) => text).join(""));
+  let at = 0;
+  const stack = names.flatMap(({ hash, text, escaped }) => {
+    const start = at;
+    at += Buffer.byteLength(text);
+    return [hash, escaped ? ~start : start, at];
+  });
+  return { bytes, stack: Int32Array.from(stack) };
+}
