@@ -418,6 +418,8 @@ export const MAX_COMPARED_NAMES = 16;
  * nobody made for it need 23. Names that need more are all put into a set.
  */
 export const MAX_NAME_STEPS = 32;
+/** Names of open objects whose memory, 12 bytes each, is kept for the next text: those of one request. */
+export const MAX_KEPT_NAMES = MAX_REQUEST_MEMBERS;
 /** Other names of the same hash that one name is compared with: of a million, 130 meet one, none two. */
 export const MAX_EQUAL_HASHES = 1;
 /** Things one message may name, each of which is judged: resources of one subscription. */

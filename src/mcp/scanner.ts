@@ -16,6 +16,7 @@ import {
   MAX_COMPARED_NAMES,
   MAX_FOLDED_NAME_BYTES,
   MAX_JSON_DEPTH,
+  MAX_KEPT_NAMES,
   MAX_PROTOCOL_MEMBERS,
 } from "../limits.ts";
 import { asBuffer, firstInvalidUtf8 } from "./bytes.ts";
@@ -142,7 +143,7 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
       const base = namesBase[depth]!;
       if (nameEscaped !== 0) hash = hashOfEscaped(bytes, nameStart, nameEnd);
       if (set === undefined) {
-        if (namesTop + STRIDE > names.length) names = grow(names);
+        if (namesTop + STRIDE > names.length) names = longer(names);
         names[namesTop] = hash;
         names[namesTop + 1] = nameEscaped === 0 ? nameStart : ~nameStart;
         names[namesTop + 2] = nameEnd;
@@ -336,9 +337,11 @@ const STACKS = {
   names: new Int32Array(STRIDE * 64),
 };
 
-function grow(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(array.length * 2);
-  larger.set(array);
+/** The stack of names with twice the room; kept for the next text unless it is very large. */
+function longer(names: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(names.length * 2);
+  larger.set(names);
+  if (larger.length <= STRIDE * MAX_KEPT_NAMES) STACKS.names = larger;
   return larger;
 }
 
