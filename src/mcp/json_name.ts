@@ -56,9 +56,10 @@ export function nameKey(bytes: Buffer, start: number, end: number, escaped: numb
 export function hashOfEscaped(bytes: Buffer, start: number, end: number): number {
   const target = scratch(end - start);
   const length = unescapeName(bytes, start, end, target);
+  const factor = NAME_HASH_FACTOR;
   let hash = 0;
   for (let index = 0; index < length; index++) {
-    hash = (Math.imul(hash, NAME_HASH_FACTOR) + target[index]!) | 0;
+    hash = (Math.imul(hash, factor) + target[index]!) | 0;
   }
   return hash;
 }
