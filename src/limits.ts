@@ -415,7 +415,7 @@ export const MAX_FOLDED_NAME_BYTES = 256;
 export const MAX_COMPARED_NAMES = 16;
 /**
  * Slots of that table that one name may find taken: at most half of all are, and a million names that
- * nobody made for it need 23. Names that need more are all put into a set.
+ * nobody made for it need 23. A name that needs more goes into a set.
  */
 export const MAX_NAME_STEPS = 32;
 /** Names of open objects whose memory, 12 bytes each, is kept for the next text: those of one request. */

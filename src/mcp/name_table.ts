@@ -3,8 +3,9 @@
  * a text in a `Set` for each name takes three times as long as all the rest.
  *
  * Whoever sends a text can choose names whose hashes are equal or lead to the same slots. So a name
- * takes few steps: where they are not enough the answer is `CROWDED`, and the scanner takes a `Set`,
- * with hashes that nobody outside can know.
+ * takes few steps: where they are not enough the answer is `CROWDED`, and it goes into a `Set`, with
+ * hashes that nobody outside can know. A slot that is taken stays taken, so the same name again takes
+ * the same steps, and is looked for in the same place.
  *
  * @module
  */
@@ -21,7 +22,7 @@ export const NAME_STRIDE = 3;
 export const ADDED = 0;
 /** The object has it already. */
 export const DUPLICATE = 1;
-/** It took too many steps; a table that says so is of no use any more. */
+/** It takes too many steps: only the set of the object's crowded names can tell. */
 export const CROWDED = 2;
 
 // Here, because a binding of another module is looked up each time.
@@ -38,18 +39,22 @@ const SPREAD = 0x9e3779b1;
 /** The tables of one text. Objects of one depth, of which only one is open, take turns at one. */
 export class NameTables {
   readonly #bytes: Buffer;
+  /** By depth: the crowded names of the open objects. */
+  readonly #sets: (Set<string> | undefined)[];
   /** By depth. A slot is 0, or one more than where its name is on the stack. */
   readonly #slots: Int32Array[] = [];
   /** By depth: the bits of the number of slots in use. */
   readonly #bits: number[] = [];
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, sets: (Set<string> | undefined)[]) {
     this.#bytes = bytes;
+    this.#sets = sets;
   }
 
   /**
    * Adds the name at `entry` of the stack `names`. The object's other names lie before it, from `base`
-   * on; all but the first `MAX_COMPARED_NAMES` were added here.
+   * on; all but the first `MAX_COMPARED_NAMES` came through here. A crowded name is not added: that
+   * is left to the caller.
    */
   add(names: Int32Array, base: number, entry: number, depth: number): number {
     const count = (entry - base) / NAME_STRIDE;
@@ -57,7 +62,7 @@ export class NameTables {
     if (count === COMPARED || count >= 1 << (bits - 1)) {
       bits = count === COMPARED ? FIRST_BITS : bits + GROWTH_BITS;
       this.#bits[depth] = bits;
-      if (!this.#refill(names, base, entry, depth)) return CROWDED;
+      this.#refill(names, base, entry, depth);
     }
     const slots = this.#slots[depth]!;
     const hash = names[entry]!;
@@ -79,7 +84,7 @@ export class NameTables {
   }
 
   /** Empties the table and adds the names, which are different, from `base` to `end`. */
-  #refill(names: Int32Array, base: number, end: number, depth: number): boolean {
+  #refill(names: Int32Array, base: number, end: number, depth: number): void {
     const bits = this.#bits[depth]!;
     const size = 1 << bits;
     let slots = this.#slots[depth];
@@ -87,13 +92,11 @@ export class NameTables {
     else this.#slots[depth] = slots = new Int32Array(size);
     for (let entry = base; entry < end; entry += NAME_STRIDE) {
       let slot = firstSlot(names[entry]!, bits);
-      for (let step = 1; slots[slot] !== 0; step++) {
-        if (step === STEPS) return false;
-        slot = nextSlot(slot, step, bits);
-      }
-      slots[slot] = entry + 1;
+      let step = 1;
+      while (step <= STEPS && slots[slot] !== 0) slot = nextSlot(slot, step++, bits);
+      if (step <= STEPS) slots[slot] = entry + 1;
+      else (this.#sets[depth] ??= new Set()).add(keyAt(this.#bytes, names, entry));
     }
-    return true;
   }
 }
 
@@ -114,13 +117,6 @@ export function compareNames(
     if (++equal > MAX_EQUAL_HASHES) return CROWDED;
   }
   return ADDED;
-}
-
-/** The names of the stack from `base` to `top` as texts. */
-export function nameSet(bytes: Buffer, names: Int32Array, base: number, top: number): Set<string> {
-  const set = new Set<string>();
-  for (let entry = base; entry < top; entry += NAME_STRIDE) set.add(keyAt(bytes, names, entry));
-  return set;
 }
 
 /** Where the way of a hash through 2^`bits` slots begins. For the test that makes a crowd. */

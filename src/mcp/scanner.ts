@@ -23,7 +23,7 @@ import { asBuffer, firstInvalidUtf8 } from "./bytes.ts";
 import { JsonDocument, KIND, NODE } from "./document.ts";
 import { decodeName, hashOfEscaped, isName, NAME_HASH_FACTOR, nameKey } from "./json_name.ts";
 import { afterEscape, afterLiteral, afterNumber, isSpace, STOPS } from "./json_token.ts";
-import { ADDED, compareNames, DUPLICATE, NAME_STRIDE, nameSet, NameTables } from "./name_table.ts";
+import { ADDED, compareNames, DUPLICATE, NAME_STRIDE, NameTables } from "./name_table.ts";
 import { LEAF } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 
@@ -88,10 +88,11 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
   // Of each open container: is it an object, its shape, its node, its last kept child.
   const { isObject, nodeOf, lastChild, namesBase } = STACKS;
   const shapes: (Shape | undefined)[] = [];
-  // Plain names of the open objects: hash, start, end; where those of each object begin.
+  // Names of the open objects: hash, start, end; where those of each object begin.
   let names = STACKS.names;
   let namesTop = 0;
   let tables: NameTables | undefined;
+  /** Of each open object: its crowded names. */
   const sets: (Set<string> | undefined)[] = [];
 
   // A plain array: of a small request it lives and dies young, where a typed one is memory of its own
@@ -137,39 +138,33 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
       at++;
       if (++members > maxMembers) return refuse("members", nameStart - 1);
 
-      // Is it there already? Few names are compared one by one, many with a table's help; where too
-      // many hashes are equal, all are texts in a set.
-      let set = sets[depth];
+      // Is it there already? Few names are compared one by one, many with a table's help; those that
+      // either has too much work with are texts in a set.
       const base = namesBase[depth]!;
       if (nameEscaped !== 0) hash = hashOfEscaped(bytes, nameStart, nameEnd);
-      if (set === undefined) {
-        if (namesTop + STRIDE > names.length) names = longer(names);
-        names[namesTop] = hash;
-        names[namesTop + 1] = nameEscaped === 0 ? nameStart : ~nameStart;
-        names[namesTop + 2] = nameEnd;
-        let found = NEW;
-        if (namesTop - base < COMPARED) {
-          for (let entry = base; entry < namesTop; entry += STRIDE) {
-            if (names[entry] !== hash) continue;
-            found = compareNames(bytes, names, entry, namesTop);
-            break;
-          }
-        } else {
-          tables ??= new NameTables(bytes);
-          found = tables.add(names, base, namesTop, depth);
+      if (namesTop + STRIDE > names.length) names = longer(names);
+      names[namesTop] = hash;
+      names[namesTop + 1] = nameEscaped === 0 ? nameStart : ~nameStart;
+      names[namesTop + 2] = nameEnd;
+      let found = NEW;
+      if (namesTop - base < COMPARED) {
+        for (let entry = base; entry < namesTop; entry += STRIDE) {
+          if (names[entry] !== hash) continue;
+          found = compareNames(bytes, names, entry, namesTop);
+          break;
         }
-        if (found === TWICE) return refuse("duplicate", nameStart - 1);
-        if (found === NEW) namesTop += STRIDE;
-        else {
-          sets[depth] = set = nameSet(bytes, names, base, namesTop);
-          namesTop = base;
-        }
+      } else {
+        tables ??= new NameTables(bytes, sets);
+        found = tables.add(names, base, namesTop, depth);
       }
-      if (set !== undefined) {
+      if (found !== NEW) {
+        if (found === TWICE) return refuse("duplicate", nameStart - 1);
+        const set = sets[depth] ??= new Set();
         const key = nameKey(bytes, nameStart, nameEnd, nameEscaped);
         if (set.has(key)) return refuse("duplicate", nameStart - 1);
         set.add(key);
       }
+      namesTop += STRIDE;
 
       const parent = shapes[depth];
       shape = undefined;
@@ -181,8 +176,7 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
           shape = parent.others ?? LEAF;
           if (parent.reserved !== undefined) {
             // Folding is the slowest that happens to a name.
-            const count = set === undefined ? (namesTop - base) / STRIDE : set.size;
-            if (count > MAX_PROTOCOL_MEMBERS) {
+            if (namesTop - base > STRIDE * MAX_PROTOCOL_MEMBERS) {
               return refuse("members", nameStart - 1);
             }
             if (nameEnd - nameStart > MAX_FOLDED_NAME_BYTES) {

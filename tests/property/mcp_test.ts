@@ -14,7 +14,7 @@ import type { ScanOptions } from "../../src/mcp/scanner.ts";
 import { hashOfName } from "../../src/mcp/shape.ts";
 import type { Shape } from "../../src/mcp/shape.ts";
 import { EventStreamFilter } from "../../src/mcp/sse.ts";
-import { nameOfEqualHash } from "../support/equal_hashes.ts";
+import { nameOfEqualHash, namesOfOneSlot } from "../support/equal_hashes.ts";
 
 // One seed per run, printed, so that a failure can be repeated: MCPTUN_SEED=… runs the same cases.
 const SEED = Number(process.env["MCPTUN_SEED"] ?? Date.now() % 2 ** 31);
@@ -114,7 +114,9 @@ test("a name that is there twice is found wherever it is", () => {
 test("a name that is there twice is found among hundreds, and its place is said", () => {
   const short = fc.string({ unit: fc.constantFrom(..."abAB01é\\/"), maxLength: 8 });
   const equal = fc.nat({ max: 63 }).map((index) => nameOfEqualHash(index, 6));
-  const names = fc.uniqueArray(fc.oneof({ weight: 20, arbitrary: short }, equal), {
+  const crowd = fc.constantFrom(...namesOfOneSlot(100));
+  const hostile = [equal, { weight: 3, arbitrary: crowd }];
+  const names = fc.uniqueArray(fc.oneof({ weight: 10, arbitrary: short }, ...hostile), {
     maxLength: 300,
     size: "max",
   });

@@ -2,13 +2,18 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
-import { MAX_COMPARED_NAMES, MAX_JSON_DEPTH, MAX_PROTOCOL_MEMBERS } from "../../../src/limits.ts";
+import {
+  MAX_COMPARED_NAMES,
+  MAX_JSON_DEPTH,
+  MAX_NAME_STEPS,
+  MAX_PROTOCOL_MEMBERS,
+} from "../../../src/limits.ts";
 import type { JsonDocument } from "../../../src/mcp/document.ts";
 import { NONE } from "../../../src/mcp/document.ts";
 import { scanJson } from "../../../src/mcp/scanner.ts";
 import type { ScanCode, ScanOptions } from "../../../src/mcp/scanner.ts";
 import { hashOfName, LEAF, REQUEST_SHAPE } from "../../../src/mcp/shape.ts";
-import { nameOfEqualHash } from "../../support/equal_hashes.ts";
+import { nameOfEqualHash, namesOfOneSlot } from "../../support/equal_hashes.ts";
 
 const OPTIONS: ScanOptions = {
   shape: LEAF,
@@ -128,6 +133,34 @@ test("names whose hashes are equal are still told apart, few and many, plain and
   }
 
   assert.equal(count, 96);
+});
+
+test("names that crowd one slot of a table are still told apart, also when the table grows", () => {
+  const crowd = namesOfOneSlot(MAX_NAME_STEPS + 20);
+  const ordinary = Array.from({ length: 600 }, (_, index) => `k${index}`);
+  let count = 0;
+  for (const more of [0, 1, 100, 600]) {
+    const names = [...crowd.slice(10), ...ordinary.slice(0, more), ...crowd.slice(0, 10)];
+    const members = names.map((name) => `"${name}":0`).join(",");
+    assert.equal(codeOf(Buffer.from(`{${members}}`)), undefined);
+    for (const again of crowd) {
+      const result = scanJson(Buffer.from(`{${members},"${again}":1}`), OPTIONS);
+      assert.deepEqual(result, { ok: false, code: "duplicate", offset: members.length + 2 });
+      count++;
+    }
+  }
+
+  assert.equal(count, 4 * (MAX_NAME_STEPS + 20));
+});
+
+test("an object does not get the crowded names of the one before it", () => {
+  const crowd = namesOfOneSlot(MAX_NAME_STEPS + 8).map((name) => `"${name}":0`).join(",");
+  const equal = [0, 1, 2, 3].map((index) => `"${nameOfEqualHash(index, 2)}":0`).join(",");
+
+  for (const members of [crowd, equal]) {
+    const source = `[{${members}},{"a":{${members}},${members}},{${members}}]`;
+    assert.equal(codeOf(Buffer.from(source)), undefined);
+  }
 });
 
 test("objects with many members inside one another keep their names apart", () => {
