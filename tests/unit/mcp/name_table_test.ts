@@ -8,6 +8,7 @@ import {
   compareNames,
   CROWDED,
   DUPLICATE,
+  firstSlot,
   NAME_STRIDE,
   NameTables,
 } from "../../../src/mcp/name_table.ts";
@@ -55,6 +56,33 @@ test("a name takes a bounded number of steps through names that begin at the sam
     CROWDED,
     CROWDED,
   ]);
+});
+
+test("a name that finds no place when the table grows goes into the set", () => {
+  // In a table of 2^9 slots, each on the way of the last one; in the one of 2^7 before, it has room.
+  const bits = 9;
+  const way: number[] = [];
+  for (let step = 0, slot = 0; step < MAX_NAME_STEPS; slot += ++step) way.push(slot % 2 ** bits);
+  const names = [...way, 0].map((slot, index) => {
+    let number = 0;
+    while (firstSlot(hashOfName(`${index}-${number}`), bits) !== slot) number++;
+    return plain(`${index}-${number}`);
+  });
+  const later = Array.from({ length: 32 }, (_, index) => plain(`k${index}`));
+  const { bytes, stack } = stackOf([...names, ...later, names.at(-1)!]);
+  const sets: (Set<string> | undefined)[] = [];
+  const tables = new NameTables(bytes, sets);
+  let added = 0;
+
+  for (let index = MAX_COMPARED_NAMES; index < names.length + later.length; index++) {
+    assert.equal(sets[1], undefined);
+    assert.equal(tables.add(stack, 0, index * NAME_STRIDE, 1), ADDED);
+    added++;
+  }
+
+  assert.equal(added, 65 - MAX_COMPARED_NAMES);
+  assert.equal(tables.add(stack, 0, 65 * NAME_STRIDE, 1), CROWDED);
+  assert.deepEqual([...sets[1] ?? []], [names.at(-1)?.text]);
 });
 
 test("a name is compared with few others of the same hash, with a table and without", () => {
