@@ -36,15 +36,19 @@ const { ANSWER_SHAPE, REQUEST_SHAPE } = await import(
 );
 
 const texts = {
-  "small call": call({ path: "src/main.ts", limit: 20 }, 0),
-  "file to write": call({ path: "a.ts", content: sourceText(MIB) }, 0),
-  "base64 blob": call({ blob: "QUJD".repeat(MIB / 4) }, 0),
-  "non-ASCII text": call({ text: "Größe 数値 – ".repeat(MIB / 19) }, 0),
-  "records": call({ rows: records() }, 0),
-  "numbers": call({ matrix: Array.from({ length: 60_000 }, (_, i) => [i, i * 1.5, -i]) }, 0),
+  "small call": call({ path: "src/main.ts", limit: 20 }),
+  "file to write": call({ path: "a.ts", content: sourceText(MIB) }),
+  "base64 blob": call({ blob: "QUJD".repeat(MIB / 4) }),
+  "non-ASCII text": call({ text: "Größe 数値 – ".repeat(MIB / 19) }),
+  "records": call({ rows: records() }),
+  "numbers": call({ matrix: Array.from({ length: 60_000 }, (_, i) => [i, i * 1.5, -i]) }),
   "one flat map": call({
     map: Object.fromEntries(Array.from({ length: 45_000 }, (_, i) => [`key-${i}`, `v${i}`])),
-  }, 0),
+  }),
+  "map, escaped names": escapedNames(call({
+    map: Object.fromEntries(Array.from({ length: 40_000 }, (_, i) => [`clé-${i}`, `v${i}`])),
+  })),
+  "rows of 20 members": call({ rows: wideRecords() }),
   "tool list": Buffer.from(JSON.stringify({ jsonrpc: "2.0", id: 1, result: { tools: tools() } })),
 };
 
@@ -155,6 +159,18 @@ function records() {
     tags: ["a", "b"],
     parent: null,
   }));
+}
+
+/** As Python's `json.dumps` writes them. */
+function escapedNames(bytes) {
+  return Buffer.from(bytes.toString().replaceAll("é", "\\u00e9"));
+}
+
+function wideRecords() {
+  return Array.from(
+    { length: 3_000 },
+    (_, row) => Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`column_${i}`, row * i])),
+  );
 }
 
 function tools() {

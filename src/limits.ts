@@ -433,8 +433,17 @@ export const MAX_PROTOCOL_MEMBERS = 256;
  * quadratic time for combining marks. The protocol's longest, all escaped, has 252.
  */
 export const MAX_FOLDED_NAME_BYTES = 256;
-/** Member names of one object that are compared one by one; above it a set is faster. */
+/** Member names of one object that are compared one by one; above it a table is faster. */
 export const MAX_COMPARED_NAMES = 16;
+/**
+ * Slots of that table that one name may find taken: at most half of all are, and a million names that
+ * nobody made for it need 23. A name that needs more goes into a set.
+ */
+export const MAX_NAME_STEPS = 32;
+/** Names of open objects whose memory, 12 bytes each, is kept for the next text: those of one request. */
+export const MAX_KEPT_NAMES = MAX_REQUEST_MEMBERS;
+/** Other names of the same hash that one name is compared with: of a million, 130 meet one, none two. */
+export const MAX_EQUAL_HASHES = 1;
 /** Things one message may name, each of which is judged: resources of one subscription. */
 export const MAX_TARGETS = 1_024;
 /** Longest tool name, prompt name, task id or resource URI, characters: the modern era has it in a header, whose section is shorter. */

@@ -50,10 +50,13 @@ export function afterEscape(bytes: Buffer, at: number, keepSurrogates: boolean):
   return keepSurrogates ? at + 6 : -2;
 }
 
-function hex4(bytes: Buffer, at: number): number {
+/** The number that four hexadecimal digits are, or -1. */
+export function hex4(bytes: Buffer, at: number): number {
   if (at + 4 > bytes.length) return -1;
-  const [a, b] = [HEX[bytes[at]!]!, HEX[bytes[at + 1]!]!];
-  const [c, d] = [HEX[bytes[at + 2]!]!, HEX[bytes[at + 3]!]!];
+  const a = HEX[bytes[at]!]!;
+  const b = HEX[bytes[at + 1]!]!;
+  const c = HEX[bytes[at + 2]!]!;
+  const d = HEX[bytes[at + 3]!]!;
   return (a | b | c | d) > 15 ? -1 : (a << 12) | (b << 8) | (c << 4) | d;
 }
 

@@ -16,12 +16,14 @@ import {
   MAX_COMPARED_NAMES,
   MAX_FOLDED_NAME_BYTES,
   MAX_JSON_DEPTH,
+  MAX_KEPT_NAMES,
   MAX_PROTOCOL_MEMBERS,
 } from "../limits.ts";
 import { asBuffer, firstInvalidUtf8 } from "./bytes.ts";
 import { JsonDocument, KIND, NODE } from "./document.ts";
-import { decodeName, hashOfEscaped, isName, nameKey, sameBytes } from "./json_name.ts";
+import { decodeName, hashOfEscaped, isName, NAME_HASH_FACTOR, nameKey } from "./json_name.ts";
 import { afterEscape, afterLiteral, afterNumber, isSpace, STOPS } from "./json_token.ts";
+import { ADDED, compareNames, DUPLICATE, NAME_STRIDE, NameTables } from "./name_table.ts";
 import { LEAF } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 
@@ -86,9 +88,11 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
   // Of each open container: is it an object, its shape, its node, its last kept child.
   const { isObject, nodeOf, lastChild, namesBase } = STACKS;
   const shapes: (Shape | undefined)[] = [];
-  // Plain names of the open objects: hash, start, end; where those of each object begin.
+  // Names of the open objects: hash, start, end; where those of each object begin.
   let names = STACKS.names;
   let namesTop = 0;
+  let tables: NameTables | undefined;
+  /** Of each open object: its crowded names. */
   const sets: (Set<string> | undefined)[] = [];
 
   // A plain array: of a small request it lives and dies young, where a typed one is memory of its own
@@ -127,46 +131,44 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
           at = next;
           continue;
         }
-        hash = (Math.imul(hash, 31) + byte) | 0;
+        hash = (Math.imul(hash, FACTOR) + byte) | 0;
         at++;
       }
       nameEnd = at;
       at++;
       if (++members > maxMembers) return refuse("members", nameStart - 1);
 
-      // Is it there already? Few plain names are compared by their bytes, others as texts in a set.
-      let set = sets[depth];
+      // Is it there already? Few names are compared one by one, many with a table's help; those that
+      // either has too much work with are texts in a set.
       const base = namesBase[depth]!;
-      if (set === undefined && nameEscaped === 0 && namesTop - base < COMPARED) {
-        for (let entry = base; entry < namesTop; entry += NAME_STRIDE) {
-          if (
-            names[entry] === hash &&
-            sameBytes(bytes, names[entry + 1]!, names[entry + 2]!, nameStart, nameEnd)
-          ) return refuse("duplicate", nameStart - 1);
+      if (nameEscaped !== 0) hash = hashOfEscaped(bytes, nameStart, nameEnd);
+      if (namesTop + STRIDE > names.length) names = longer(names);
+      names[namesTop] = hash;
+      names[namesTop + 1] = nameEscaped === 0 ? nameStart : ~nameStart;
+      names[namesTop + 2] = nameEnd;
+      let found = NEW;
+      if (namesTop - base < COMPARED) {
+        for (let entry = base; entry < namesTop; entry += STRIDE) {
+          if (names[entry] !== hash) continue;
+          found = compareNames(bytes, names, entry, namesTop);
+          break;
         }
-        if (namesTop + NAME_STRIDE > names.length) names = grow(names);
-        names[namesTop] = hash;
-        names[namesTop + 1] = nameStart;
-        names[namesTop + 2] = nameEnd;
-        namesTop += NAME_STRIDE;
       } else {
-        if (set === undefined) {
-          set = new Set();
-          for (let entry = base; entry < namesTop; entry += NAME_STRIDE) {
-            set.add(nameKey(bytes, names[entry + 1]!, names[entry + 2]!, 0));
-          }
-          sets[depth] = set;
-          namesTop = base;
-        }
+        tables ??= new NameTables(bytes, sets);
+        found = tables.add(names, base, namesTop, depth);
+      }
+      if (found !== NEW) {
+        if (found === TWICE) return refuse("duplicate", nameStart - 1);
+        const set = sets[depth] ??= new Set();
         const key = nameKey(bytes, nameStart, nameEnd, nameEscaped);
         if (set.has(key)) return refuse("duplicate", nameStart - 1);
         set.add(key);
       }
+      namesTop += STRIDE;
 
       const parent = shapes[depth];
       shape = undefined;
       if (parent?.members !== undefined) {
-        if (nameEscaped !== 0) hash = hashOfEscaped(bytes, nameStart, nameEnd);
         const known = parent.members.get(hash);
         if (known !== undefined && isName(bytes, nameStart, nameEnd, nameEscaped, known.name)) {
           shape = known.shape;
@@ -174,7 +176,7 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
           shape = parent.others ?? LEAF;
           if (parent.reserved !== undefined) {
             // Folding is the slowest that happens to a name.
-            if (set !== undefined && set.size > MAX_PROTOCOL_MEMBERS) {
+            if (namesTop - base > STRIDE * MAX_PROTOCOL_MEMBERS) {
               return refuse("members", nameStart - 1);
             }
             if (nameEnd - nameStart > MAX_FOLDED_NAME_BYTES) {
@@ -301,7 +303,6 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
   }
 }
 
-const NAME_STRIDE = 3;
 // Here and not imported, for the same reason as `stops` is a local: 10 % on small tokens.
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -316,19 +317,25 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const LETTER_N = 0x6e;
 const LETTER_T = 0x74;
-const COMPARED = NAME_STRIDE * MAX_COMPARED_NAMES;
+const FACTOR = NAME_HASH_FACTOR;
+const STRIDE = NAME_STRIDE;
+const NEW = ADDED;
+const TWICE = DUPLICATE;
+const COMPARED = STRIDE * MAX_COMPARED_NAMES;
 /** Used by one scan at a time, which never waits; to allocate them costs as much as a small request. */
 const STACKS = {
   isObject: new Uint8Array(MAX_JSON_DEPTH + 1),
   nodeOf: new Int32Array(MAX_JSON_DEPTH + 1),
   lastChild: new Int32Array(MAX_JSON_DEPTH + 1),
   namesBase: new Int32Array(MAX_JSON_DEPTH + 1),
-  names: new Int32Array(NAME_STRIDE * 64),
+  names: new Int32Array(STRIDE * 64),
 };
 
-function grow(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(array.length * 2);
-  larger.set(array);
+/** The stack of names with twice the room; kept for the next text unless it is very large. */
+function longer(names: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(names.length * 2);
+  larger.set(names);
+  if (larger.length <= STRIDE * MAX_KEPT_NAMES) STACKS.names = larger;
   return larger;
 }
 

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { NAME_HASH_FACTOR } from "./json_name.ts";
 import { reserve } from "./member_names.ts";
 import type { ReservedNames } from "./member_names.ts";
 
@@ -172,7 +173,7 @@ export const ANSWER_SHAPE: Shape = { ...ANSWER, element: ANSWER };
 export function hashOfName(name: string): number {
   let hash = 0;
   for (let index = 0; index < name.length; index++) {
-    hash = (Math.imul(hash, 31) + name.charCodeAt(index)) | 0;
+    hash = (Math.imul(hash, NAME_HASH_FACTOR) + name.charCodeAt(index)) | 0;
   }
   return hash;
 }

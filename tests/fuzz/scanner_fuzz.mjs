@@ -32,6 +32,7 @@ const dist = new URL(`../../${flags.dist}/`, import.meta.url);
 const { scanJson } = await import(new URL("src/mcp/scanner.js", dist).href);
 const { classifyRequest } = await import(new URL("src/mcp/classify.js", dist).href);
 const { filterMessage } = await import(new URL("src/mcp/filters.js", dist).href);
+const { nameOfEqualHash } = await import(new URL("tests/support/equal_hashes.js", dist).href);
 const corpus = await import(new URL("tests/support/mcp_smuggling.js", dist).href);
 
 const everything = { members: new Map() };
@@ -53,6 +54,17 @@ const ANSWERS = [
   '{"completion":{"values":["a","bb"],"total":2,"hasMore":false},"instructions":"use a"}',
   '{"taskId":"ab","result":{"content":[{"type":"resource_link","uri":"x:a"}]},"inputRequests":{"k":{"method":"ping"}}}',
 ].map((result) => Buffer.from(`{"jsonrpc":"2.0","id":1,"result":${result}}`));
+/** Objects whose names come to a table, and to a set because hashes are equal. */
+const MANY = [0, 3].map((equal) => {
+  const names = Array.from(
+    { length: 40 },
+    (_, index) => index < equal ? nameOfEqualHash(index, 2) : `k${index}`,
+  );
+  const args = `{${names.map((name) => `"${name}":0`).join(",")}}`;
+  return Buffer.from(
+    `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":${args}}}`,
+  );
+});
 const random = generator(Number(flags.seed));
 const cases = corpus.smugglingCases().map((one) => ({ ...one, bytes: corpus.bodyOf(one) }))
   .filter(({ bytes }) => bytes.length > 0 && bytes.length <= MAX_BODY_BYTES);
@@ -68,7 +80,7 @@ const isNew = startCoverage("/src/mcp/");
 const counts = { inputs: 0, found: 0, accepted: 0, refusedByBoth: 0, strict: {}, filtered: 0 };
 const untilMs = performance.now() + 1_000 * Number(flags.seconds);
 for (let copies = 0; copies < 40; copies++) {
-  for (const [index, bytes] of ANSWERS.entries()) {
+  for (const [index, bytes] of [...ANSWERS, ...MANY].entries()) {
     cases.push({ era: index % 2 === 0 ? "modern" : "legacy", headers: [], bytes });
   }
 }

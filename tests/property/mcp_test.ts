@@ -6,12 +6,15 @@ import { test } from "node:test";
 import fc from "fast-check";
 
 import { filterMessage } from "../../src/mcp/filters.ts";
+import { hashOfEscaped, nameKey } from "../../src/mcp/json_name.ts";
 import { decodeHeaderValue } from "../../src/mcp/mcp_headers.ts";
 import { scanJson } from "../../src/mcp/scanner.ts";
 import type { JsonDocument } from "../../src/mcp/document.ts";
 import type { ScanOptions } from "../../src/mcp/scanner.ts";
+import { hashOfName } from "../../src/mcp/shape.ts";
 import type { Shape } from "../../src/mcp/shape.ts";
 import { EventStreamFilter } from "../../src/mcp/sse.ts";
+import { nameOfEqualHash, namesOfOneSlot } from "../support/equal_hashes.ts";
 
 // One seed per run, printed, so that a failure can be repeated: MCPTUN_SEED=… runs the same cases.
 const SEED = Number(process.env["MCPTUN_SEED"] ?? Date.now() % 2 ** 31);
@@ -105,6 +108,57 @@ test("a name that is there twice is found wherever it is", () => {
     assert.equal(scanJson(Buffer.from(`{${members.join(",")}}`), OPTIONS).ok, true);
     const result = scanJson(Buffer.from(`{${twice.join(",")}}`), OPTIONS);
     assert.equal(result.ok ? "" : result.code, "duplicate");
+  }));
+});
+
+test("a name that is there twice is found among hundreds, and its place is said", () => {
+  const short = fc.string({ unit: fc.constantFrom(..."abAB01é\\/"), maxLength: 8 });
+  const equal = fc.nat({ max: 63 }).map((index) => nameOfEqualHash(index, 6));
+  const crowd = fc.constantFrom(...namesOfOneSlot(100));
+  const hostile = [equal, { weight: 3, arbitrary: crowd }];
+  const names = fc.uniqueArray(fc.oneof({ weight: 10, arbitrary: short }, ...hostile), {
+    maxLength: 300,
+    size: "max",
+  });
+  /** An object inside, after as many of the names as the number says. */
+  const inside = fc.option(fc.tuple(fc.nat(), names), { nil: undefined });
+  const choices = fc.tuple(fc.nat(), fc.boolean(), fc.nat({ max: 20 }));
+  let twice = 0;
+  check(
+    fc.property(names, inside, choices, (list, nested, [which, escapes, rarity]) => {
+      const members = list.map((name, index) =>
+        `${index % 21 === rarity ? escapeAll(name) : JSON.stringify(name)}:0`
+      );
+      if (nested !== undefined) {
+        const inner = nested[1].map((name) => `${JSON.stringify(name)}:0`).join(",");
+        members.splice(nested[0] % (members.length + 1), 0, `"the object inside":{${inner}}`);
+      }
+      const source = members.join(",");
+      assert.equal(scanJson(Buffer.from(`{${source}}`), OPTIONS).ok, true);
+      if (list.length === 0) return;
+      twice++;
+      const again = list[which % list.length] ?? "";
+      const spelled = escapes ? escapeAll(again) : JSON.stringify(again);
+
+      assert.deepEqual(scanJson(Buffer.from(`{${source},${spelled}:1}`), OPTIONS), {
+        ok: false,
+        code: "duplicate",
+        offset: Buffer.byteLength(source) + 2,
+      });
+    }),
+    300,
+  );
+
+  assert.ok(twice > 100, `${twice} twice`);
+});
+
+test("an escaped name has the key and the hash of its plain form", () => {
+  check(fc.property(text.filter(isWellFormed), fc.boolean(), (name, escapes) => {
+    const bytes = Buffer.from(escapes ? escapeAll(name) : JSON.stringify(name));
+    const form = Buffer.from(name).toString("latin1");
+
+    assert.equal(nameKey(bytes, 1, bytes.length - 1, 1), form);
+    assert.equal(hashOfEscaped(bytes, 1, bytes.length - 1), hashOfName(form));
   }));
 });
 
@@ -284,6 +338,6 @@ function cut(bytes: Buffer, sizes: readonly number[]): Buffer[] {
   return chunks;
 }
 
-function check<T>(property: fc.IPropertyWithHooks<T>): void {
-  fc.assert(property, { seed: SEED, numRuns: 1_000 });
+function check<T>(property: fc.IPropertyWithHooks<T>, runs = 1_000): void {
+  fc.assert(property, { seed: SEED, numRuns: runs });
 }

@@ -2,12 +2,18 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 
-import { MAX_COMPARED_NAMES, MAX_JSON_DEPTH, MAX_PROTOCOL_MEMBERS } from "../../../src/limits.ts";
+import {
+  MAX_COMPARED_NAMES,
+  MAX_JSON_DEPTH,
+  MAX_NAME_STEPS,
+  MAX_PROTOCOL_MEMBERS,
+} from "../../../src/limits.ts";
 import type { JsonDocument } from "../../../src/mcp/document.ts";
 import { NONE } from "../../../src/mcp/document.ts";
 import { scanJson } from "../../../src/mcp/scanner.ts";
 import type { ScanCode, ScanOptions } from "../../../src/mcp/scanner.ts";
-import { LEAF, REQUEST_SHAPE } from "../../../src/mcp/shape.ts";
+import { hashOfName, LEAF, REQUEST_SHAPE } from "../../../src/mcp/shape.ts";
+import { nameOfEqualHash, namesOfOneSlot } from "../../support/equal_hashes.ts";
 
 const OPTIONS: ScanOptions = {
   shape: LEAF,
@@ -70,12 +76,18 @@ test("every bound of the scanner holds at its limit and not above it", () => {
 });
 
 test("an object of the protocol has few members, and arguments as many as the message may", () => {
-  const names = Array.from({ length: MAX_PROTOCOL_MEMBERS + 2 }, (_, index) => `"k${index}":0`);
+  const names = Array.from({ length: MAX_PROTOCOL_MEMBERS + 1 }, (_, index) => `"k${index}":0`);
+  const params = (list: readonly string[]) => Buffer.from(`{"params":{${list.join(",")}}}`);
   const shape = REQUEST_SHAPE;
 
-  assert.equal(codeOf(Buffer.from(`{"params":{${names.join(",")}}}`), { shape }), "members");
+  assert.equal(codeOf(params(names.slice(1)), { shape }), undefined);
+  assert.equal(codeOf(params(names), { shape }), "members");
+  // The same where the names are in a set.
+  const equal = [0, 1, 2].map((index) => `"${nameOfEqualHash(index, 2)}":0`);
+  assert.equal(codeOf(params([...equal, ...names.slice(4)]), { shape }), undefined);
+  assert.equal(codeOf(params([...equal, ...names.slice(3)]), { shape }), "members");
   const free = Buffer.from(`{"params":{"arguments":{${names.join(",")}}}}`);
-  assert.equal(scanJson(free, { ...OPTIONS, shape }).ok, true);
+  assert.equal(codeOf(free, { shape }), undefined);
 });
 
 test("a member that is there twice is found in objects of any size, at any place", () => {
@@ -94,10 +106,86 @@ test("a member that is there twice is found in objects of any size, at any place
   assert.equal(count, 28);
 });
 
-test("names whose hashes are equal are still told apart", () => {
-  // With the factor 31, "Aa" and "BB" have one hash.
-  assert.equal(scanJson(Buffer.from('{"Aa":1,"BB":2}'), OPTIONS).ok, true);
-  assert.equal(codeOf(Buffer.from('{"Aa":1,"BB":2,"Aa":3}')), "duplicate");
+test("names whose hashes are equal are still told apart, few and many, plain and escaped", () => {
+  assert.equal(hashOfName(nameOfEqualHash(0, 9)), hashOfName(nameOfEqualHash(511, 9)));
+  let count = 0;
+  for (const ordinary of [0, MAX_COMPARED_NAMES, 300]) {
+    for (const equal of [2, 3, MAX_COMPARED_NAMES + 1, 400]) {
+      for (const escaped of ["", "\\u006"]) {
+        const names = [
+          ...Array.from({ length: ordinary }, (_, index) => `k${index}`),
+          // Both blocks begin with a letter whose code is 6a to 6f.
+          ...Array.from({ length: equal }, (_, index) => {
+            const name = nameOfEqualHash(index, 9);
+            return escaped === "" ? name : `${escaped}${hexOf(name).slice(1)}${name.slice(1)}`;
+          }),
+        ];
+        const members = names.map((name) => `"${name}":0`).join(",");
+        assert.equal(codeOf(Buffer.from(`{${members}}`)), undefined);
+        for (const again of [0, ordinary, ordinary + 1, names.length - 1]) {
+          const result = scanJson(Buffer.from(`{${members},"${names[again]}":1}`), OPTIONS);
+          const offset = members.length + 2;
+          assert.deepEqual(result, { ok: false, code: "duplicate", offset });
+          count++;
+        }
+      }
+    }
+  }
+
+  assert.equal(count, 96);
+});
+
+test("names that crowd one slot of a table are still told apart, also when the table grows", () => {
+  const crowd = namesOfOneSlot(MAX_NAME_STEPS + 20);
+  const ordinary = Array.from({ length: 600 }, (_, index) => `k${index}`);
+  let count = 0;
+  for (const more of [0, 1, 100, 600]) {
+    const names = [...crowd.slice(10), ...ordinary.slice(0, more), ...crowd.slice(0, 10)];
+    const members = names.map((name) => `"${name}":0`).join(",");
+    assert.equal(codeOf(Buffer.from(`{${members}}`)), undefined);
+    for (const again of crowd) {
+      const result = scanJson(Buffer.from(`{${members},"${again}":1}`), OPTIONS);
+      assert.deepEqual(result, { ok: false, code: "duplicate", offset: members.length + 2 });
+      count++;
+    }
+  }
+
+  assert.equal(count, 4 * (MAX_NAME_STEPS + 20));
+});
+
+test("an object does not get the crowded names of the one before it", () => {
+  const crowd = namesOfOneSlot(MAX_NAME_STEPS + 8).map((name) => `"${name}":0`).join(",");
+  const equal = [0, 1, 2, 3].map((index) => `"${nameOfEqualHash(index, 2)}":0`).join(",");
+
+  for (const members of [crowd, equal]) {
+    const source = `[{${members}},{"a":{${members}},${members}},{${members}}]`;
+    assert.equal(codeOf(Buffer.from(source)), undefined);
+  }
+});
+
+test("objects with many members inside one another keep their names apart", () => {
+  const members = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, index) => `"k${from + index}":0`).join(",");
+  const sizes = [1, MAX_COMPARED_NAMES, MAX_COMPARED_NAMES + 1, 100];
+  let count = 0;
+  for (const outer of sizes) {
+    for (const inner of sizes) {
+      // The object inside comes where the one around it has `outer` names, and gets all of them again.
+      const text = (more: string, end: string) =>
+        `{${members(0, outer)},"in":[{${members(0, inner)},"in":{${members(0, outer)}}${more}},` +
+        `{${members(0, inner)}}],${members(outer, outer + 50)}${end}}`;
+      assert.equal(codeOf(Buffer.from(text("", ""))), undefined);
+      assert.equal(codeOf(Buffer.from(text(',"k0":1', ""))), "duplicate");
+      for (const again of [0, outer - 1, outer, outer + 49]) {
+        const bytes = Buffer.from(text("", `,"k${again}":1`));
+        const offset = bytes.lastIndexOf(",") + 1;
+        assert.deepEqual(scanJson(bytes, OPTIONS), { ok: false, code: "duplicate", offset });
+        count++;
+      }
+    }
+  }
+
+  assert.equal(count, 64);
 });
 
 test("a lone surrogate passes in a value of a server's message, and never in a name", () => {
@@ -136,6 +224,11 @@ test("the bytes may be a view into a larger buffer", () => {
 
   assert.equal(scanJson(larger.subarray(2, 9), OPTIONS).ok, true);
 });
+
+/** The code of the first character. */
+function hexOf(name: string): string {
+  return name.charCodeAt(0).toString(16);
+}
 
 function read(text: string): JsonDocument {
   const result = scanJson(Buffer.from(text), { ...OPTIONS, shape: REQUEST_SHAPE });
