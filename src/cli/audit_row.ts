@@ -139,7 +139,7 @@ function ruleText(
     parts.push(form === "short" ? rule.replace(/^(allow|deny)_[a-z]+ /, "$1 ") : rule);
   } else if (result === "refused" && decision === undefined && reason !== undefined) {
     // A message that could not be read: no layer was asked.
-    parts.push(reason.replaceAll("_", " "));
+    parts.push(reason);
   } else if (decision === "deny" || DEFAULTS.has(reason ?? "")) {
     const words = reason ?? "no reason given";
     const { layer } = record;

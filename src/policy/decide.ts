@@ -39,6 +39,8 @@ export type DenyReason =
   | "no_layer"
   /** The name or URI has what no name or URI may have. */
   | "target_refused"
+  /** A session, task or event of somebody else, or of nobody. */
+  | "not_owner"
   /** A defect: something threw. */
   | "evaluator_error";
 

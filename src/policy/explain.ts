@@ -78,5 +78,6 @@ export const REASON_TEXTS: Readonly<Record<Decision["reason"], string>> = {
   no_principal: "nobody was recognized",
   no_layer: "there is nothing that could allow it",
   target_refused: "this name or URI is always denied",
+  not_owner: "it is somebody else's, or not there",
   evaluator_error: "the evaluator failed; this is a defect",
 };

@@ -310,6 +310,11 @@ test("A request that gets nowhere has one record too", async () => {
       call("ping", {}, { "mcp-session-id": "somebody-elses" }),
       { status: 404, result: "denied", reason: "not_owner" },
     ],
+    [
+      "code",
+      call("tasks/get", { taskId: "somebody-elses" }, { "mcp-protocol-version": "2025-11-25" }),
+      { kind: "task", result: "denied", layer: "ownership", reason: "not_owner" },
+    ],
   ];
   let ran = 0;
   for (const [tunnel, question, expected] of cases) {
@@ -322,7 +327,7 @@ test("A request that gets nowhere has one record too", async () => {
     }
     ran++;
   }
-  assert.equal(ran, 6);
+  assert.equal(ran, 7);
 });
 
 test("A transparent tunnel has the facts of HTTP on record, without the query", async () => {

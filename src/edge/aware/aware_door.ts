@@ -451,7 +451,7 @@ class Judgement implements AnswerObserver {
     if (target.kind === "task") {
       return this.#owns("task", target.name)
         ? undefined
-        : { allowed: false, reason: "not_in_allow_list", layer: "ownership" };
+        : { allowed: false, reason: "not_owner", layer: "ownership" };
     }
     const policy = this.#options.policy();
     if (policy === undefined) return { allowed: false, reason: "no_layer" };
