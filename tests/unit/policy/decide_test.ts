@@ -342,7 +342,7 @@ test("the docs have every reason, with its decision", () => {
     const isAllowed = /^(?:allow_rule|default_allow|ordinary_method)$/.test(reason!);
     assert.equal(decision, isAllowed ? "allow" : "deny", reason);
   }
-  assert.equal(rows.length, 11);
+  assert.equal(rows.length, 12);
 });
 
 function allows(layers: readonly Layer[], kind: TargetKind, name: string): boolean {
