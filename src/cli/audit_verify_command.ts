@@ -1,6 +1,5 @@
 /** `mcptun audit verify`: is the trail what was written? @module */
 
-import { closeSync, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import process from "node:process";
@@ -17,7 +16,8 @@ import { verifyTrail } from "../audit/verify.ts";
 import type { Finding, VerifyReport } from "../audit/verify_report.ts";
 import { formatSize } from "../config/value.ts";
 import { TunnelError } from "../errors.ts";
-import { NotRegularError, openRegularSync } from "../runtime/regular_file.ts";
+import { MAX_PEM_FILE_BYTES } from "../limits.ts";
+import { readNamedFile, unreadReason } from "../runtime/named_file.ts";
 import { readAuditState } from "./audit_setup.ts";
 import { inertText } from "./fitted_table.ts";
 import type { Io } from "./io.ts";
@@ -107,21 +107,12 @@ async function isOthers(path: string, cause: unknown): Promise<boolean> {
 function givenKey(io: Io, given: string): PublicKey | string {
   let text: string;
   try {
-    const fd = openRegularSync(resolve(io.cwd, given));
-    try {
-      text = readFileSync(fd, "utf8");
-    } finally {
-      closeSync(fd);
-    }
+    text = readNamedFile(resolve(io.cwd, given), MAX_PEM_FILE_BYTES).bytes.toString("utf8");
   } catch (cause) {
     if (isKeyId(given)) return given;
     const key = publicKeyOfText(given);
     if (key !== undefined) return key;
-    const reason = cause instanceof Error && "code" in cause && cause.code === "ENOENT"
-      ? "no such file, and no id of a key"
-      : cause instanceof NotRegularError
-      ? cause.message
-      : "it cannot be read";
+    const reason = unreadReason(cause, { ENOENT: "no such file, and no id of a key" });
     throw new TunnelError("USAGE", `Cannot use --key ${JSON.stringify(given)}: ${reason}`, {
       cause,
     });

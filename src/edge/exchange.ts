@@ -318,11 +318,12 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
         sessionId: headers.mcpSessionId,
       }, this.#emitEvents);
       if (this.#plan === "refuse") return "UPSTREAM_FAILED";
-      // What is taken out of the events makes them shorter.
-      if (this.#plan === "events" && headers.contentLength !== undefined) {
-        headers.endToEnd = withoutHeader(headers.endToEnd, "content-length");
-      }
     }
+    // What is taken out of the events makes them shorter; without content there is no length
+    // (RFC 9110, section 8.6).
+    if (
+      headers.contentLength !== undefined && (this.#plan === "events" || head.status === 204)
+    ) headers.endToEnd = withoutHeader(headers.endToEnd, "content-length");
     if (origin !== undefined) headers.endToEnd.push(...corsHeaders(origin));
     if (this.#start.tellsId) headers.endToEnd.push(EXCHANGE_HEADER, this.#start.head.exchangeId);
     if (this.#plan === "whole") {
@@ -390,6 +391,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
       // The filter has told why; after the head the cut must be visible.
       return this.#fail("UPSTREAM_FAILED");
     }
+    if (!this.#waitsForDrain) this.#start.filter?.written();
     if (fin) this.#finish(NOTHING);
   }
 
@@ -435,6 +437,7 @@ class Exchange implements StreamHandler, WatchedBody, RunningExchange {
     if (!this.#waitsForDrain) return;
     this.#waitsForDrain = false;
     this.#forgetStall();
+    this.#start.filter?.written();
     if (this.#tail !== undefined) this.#sendTail();
     else if (!this.#streamDone) this.#stream!.resume();
   };

@@ -106,7 +106,7 @@ export function stripCapabilities(
       "io.modelcontextprotocol/clientCapabilities",
     ),
   ];
-  const edits: Edit[] = [];
+  const removed: (readonly Edit[])[] = [];
   // Folded, because a server that ignores case would read "Sampling" as well.
   // What is too long or too much to be folded goes as well: no capability of the protocol is.
   let folded = 0;
@@ -116,10 +116,11 @@ export function stripCapabilities(
     return !(families as readonly string[]).includes(foldName(name));
   };
   for (const place of places) {
-    if (place !== NONE) edits.push(...removeChildren(document, place, keeps).edits);
+    if (place !== NONE) removed.push(removeChildren(document, place, keeps).edits);
     // 2025-11-25: which of the server's requests may become tasks.
     const requests = document.member(document.member(place, "tasks"), "requests");
-    if (requests !== NONE) edits.push(...removeChildren(document, requests, keeps).edits);
+    if (requests !== NONE) removed.push(removeChildren(document, requests, keeps).edits);
   }
+  const edits = removed.flat();
   return edits.length === 0 ? undefined : applyEdits(document.bytes, edits);
 }

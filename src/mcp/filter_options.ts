@@ -40,6 +40,11 @@ export class Findings {
     this.options = options;
   }
 
+  /** There may be more than a call takes as arguments. */
+  add(edits: readonly Edit[]): void {
+    for (const edit of edits) this.edits.push(edit);
+  }
+
   /** May the caller see it? Asked about no more than `MAX_JUDGED_NAMES`. */
   allows(kind: TargetKind, name: string): boolean {
     // No client may ask for a longer name, so none may be shown one.

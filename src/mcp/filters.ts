@@ -82,7 +82,7 @@ export function filterMessage(bytes: Uint8Array, options: FilterOptions): Filter
       if (message.verdict === "pass") kept.add(node);
     }
     if (kept.size === 0) return { outcome: "dropped", messages };
-    findings.edits.push(...removeChildren(document, root, (node) => kept.has(node)).edits);
+    findings.add(removeChildren(document, root, (node) => kept.has(node)).edits);
   } else {
     const message = judgeMessage(document, root, findings);
     if (message instanceof FilterRefusal) return refused(message);
@@ -239,7 +239,7 @@ function filterAcknowledged(
     });
     findings.before += before;
     findings.after += after;
-    findings.edits.push(...edits);
+    findings.add(edits);
   }
 }
 

@@ -132,7 +132,14 @@ function nextSlot(slot: number, step: number, bits: number): number {
 function sameName(bytes: Buffer, names: Int32Array, one: number, other: number): boolean {
   const start = names[one + 1]!;
   const otherStart = names[other + 1]!;
-  if (start < 0 || otherStart < 0) return keyAt(bytes, names, one) === keyAt(bytes, names, other);
+  if (start < 0 || otherStart < 0) {
+    // No byte of a name takes more than six as an escape. Without this, one long name would be
+    // unescaped for each short one of its hash.
+    const length = names[one + 2]! - (start < 0 ? ~start : start);
+    const otherLength = names[other + 2]! - (otherStart < 0 ? ~otherStart : otherStart);
+    if (length > ESCAPE_BYTES * otherLength || otherLength > ESCAPE_BYTES * length) return false;
+    return keyAt(bytes, names, one) === keyAt(bytes, names, other);
+  }
   return sameBytes(bytes, start, names[one + 2]!, otherStart, names[other + 2]!);
 }
 
@@ -142,3 +149,6 @@ function keyAt(bytes: Buffer, names: Int32Array, entry: number): string {
     ? nameKey(bytes, ~start, names[entry + 2]!, 1)
     : nameKey(bytes, start, names[entry + 2]!, 0);
 }
+
+/** Of `\u0041`, for one byte; other escapes are shorter for what they stand for. */
+const ESCAPE_BYTES = 6;

@@ -92,7 +92,7 @@ function filterList(
   });
   findings.before += removal.before;
   findings.after += removal.after;
-  findings.edits.push(...removal.edits);
+  findings.add(removal.edits);
   return undefined;
 }
 
@@ -113,7 +113,7 @@ function filterAppLink(
   }
   if (denied.size === 0) return;
   const { edits } = removeChildren(document, meta, (member) => !denied.has(document.name(member)));
-  findings.edits.push(...edits);
+  findings.add(edits);
 }
 
 /** Content blocks of a tool's result: embedded resources and links to resources. */
@@ -121,7 +121,7 @@ function filterContent(source: ResultSource, content: number): void {
   const { document, findings } = source;
   if (document.kind(content) === "array") {
     const { edits } = removeChildren(document, content, (block) => mayShow(source, block));
-    findings.edits.push(...edits);
+    findings.add(edits);
   } else if (document.kind(content) === "object" && !mayShow(source, content)) {
     findings.edits.push(replaceValue(document, content, '{"type":"text","text":""}'));
   }
@@ -138,7 +138,7 @@ function filterMessages(source: ResultSource): void {
     filterContent(source, content);
     return true;
   });
-  findings.edits.push(...edits);
+  findings.add(edits);
 }
 
 function mayShow({ document, findings }: ResultSource, block: number): boolean {
@@ -177,14 +177,14 @@ function filterCompletion({ document, result, findings }: ResultSource): void {
   findings.before += removal.before;
   findings.after += removal.after;
   if (removal.edits.length === 0) return;
-  findings.edits.push(...removal.edits);
+  findings.add(removal.edits);
   // How many there are in all is not for this caller.
   const { edits } = removeChildren(
     document,
     completion,
     (member) => document.name(member) !== "total",
   );
-  findings.edits.push(...edits);
+  findings.add(edits);
 }
 
 /**

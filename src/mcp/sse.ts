@@ -37,7 +37,7 @@ export interface EventFilterOptions {
   readonly onId?: ((id: string) => void) | undefined;
   /** Takes what passes; may be given views of the chunk that was pushed. */
   readonly emit: (bytes: Buffer) => void;
-  /** Where memory for an unfinished event comes from; without it there is always some. */
+  /** Where memory for an event comes from that is not written yet; without it there is always some. */
   readonly room?: EventRoom | undefined;
 }
 
@@ -69,8 +69,9 @@ export class EventStreamFilter {
   /** Bytes of a unit that began in an earlier chunk. */
   #held: Buffer = EMPTY;
   #heldLength = 0;
-  /** How much of its room was asked for. */
+  /** How much of its room was asked for: for the unfinished event, and for those that are not written. */
   #taken = 0;
+  #unwritten = 0;
   /** Where in its unit the scan stands. */
   #inComment = false;
   #lineIsEmpty = true;
@@ -100,10 +101,18 @@ export class EventStreamFilter {
     this.#failed = false;
   }
 
+  /** What was emitted has left: it needs no room any more. */
+  written(): void {
+    if (this.#unwritten === 0) return;
+    this.#options.room?.give(this.#unwritten);
+    this.#unwritten = 0;
+  }
+
   /** The stream is over. How many bytes of an unfinished event were left out. */
   end(): number {
     const left = this.#heldLength + Math.max(0, this.#markBytes);
     this.#letGo();
+    this.written();
     this.#failed = true;
     return left;
   }
@@ -225,12 +234,11 @@ export class EventStreamFilter {
     this.#held = larger;
   }
 
-  /** Nothing is held any more. */
+  /** Nothing is held any more; its room is given back when it is written. */
   #letGo(): void {
     this.#held = EMPTY;
     this.#heldLength = 0;
-    if (this.#taken === 0) return;
-    this.#options.room?.give(this.#taken);
+    this.#unwritten += this.#taken;
     this.#taken = 0;
   }
 

@@ -108,7 +108,8 @@ export function tunnelLifecycleSuite(options: SuiteOptions): void {
         finish();
 
         assert.equal(served, asked);
-        assert.ok(asked >= 80);
+        // Four connections used up, each by a stream for each call and a few of its own.
+        assert.ok(asked >= 60);
         assert.equal(String((await whole).body), "data: first\n\ndata: last\n\n");
         assert.ok(connected() >= 5);
       } finally {

@@ -1,6 +1,7 @@
 /** Names that whoever knows the scanner's hash can make: too many of the same hash, or of the same slot. @module */
 
 import { firstSlot } from "../../src/mcp/name_table.ts";
+import { NAME_HASH_FACTOR } from "../../src/mcp/json_name.ts";
 import { hashOfName } from "../../src/mcp/shape.ts";
 
 /** Two blocks with one hash, found by trying. In a row of blocks each may stand for the other. */
@@ -22,3 +23,24 @@ export function namesOfOneSlot(count: number): string[] {
   }
   return names;
 }
+
+/** Different names of seven characters with the given hash: starts and ends that fit each other. */
+export function namesOfHash(hash: number, count: number): string[] {
+  const halves: string[] = [];
+  for (const a of LETTERS) for (const b of LETTERS) for (const c of LETTERS) halves.push(a + b + c);
+  const ends = new Map(halves.map((half) => [hashOfName(half), half]));
+  // The hash of both is that of the first half times the factor to the third, plus that of the second.
+  const square = Math.imul(NAME_HASH_FACTOR, NAME_HASH_FACTOR);
+  const shift = Math.imul(square, NAME_HASH_FACTOR);
+  const names: string[] = [];
+  for (const first of halves) {
+    for (const second of LETTERS) {
+      const start = first + second;
+      const end = ends.get((hash - Math.imul(hashOfName(start), shift)) | 0);
+      if (end !== undefined && names.push(start + end) === count) return names;
+    }
+  }
+  return names;
+}
+
+const LETTERS = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"];

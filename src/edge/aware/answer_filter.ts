@@ -143,8 +143,14 @@ export class AnswerFilter {
       this.#events?.push(chunk);
     } catch (error) {
       if (error instanceof EventRefusal) this.#refuse(error.reason);
+      else if (!(error instanceof CutStream)) this.#refuse("filter_failed");
       throw error;
     }
+  }
+
+  /** The client has taken all that was emitted. */
+  written(): void {
+    this.#events?.written();
   }
 
   /** The answer is over, however. Idempotent. */

@@ -394,9 +394,14 @@ class Judgement implements AnswerObserver {
     const document = this.#document;
     if (document === undefined || message?.method !== INITIALIZE) return undefined;
     const params = document.member(message.node, "params");
-    // One character more than is written, so that a cut is seen.
-    const asked = document.string(document.member(params, "protocolVersion"));
-    return asked?.slice(0, AUDIT_TEXT_CHARS + 1);
+    const node = document.member(params, "protocolVersion");
+    if (document.kind(node) !== "string") return undefined;
+    // The start of a long one, with a character more than is written, so that a cut is seen. A slice
+    // of the whole text would keep all of it in memory.
+    const start = document.start(node) + 1;
+    return document.end(node) - start <= AUDIT_TEXT_CHARS
+      ? document.string(node)
+      : document.bytes.toString("utf8", start, start + AUDIT_TEXT_CHARS + 1);
   }
 
   #judged(message: NamedMessage, { target, decision }: {

@@ -366,6 +366,15 @@ test("an error passes, also one about a request that could not be read", () => {
   assert.equal(filtered(`{"jsonrpc":"2.0",${error}}`, {}).outcome, "unchanged");
 });
 
+test("more is taken out than a call takes as arguments", () => {
+  const pairs = Array<string>(130_000).fill('{"type":"text"},{"type":"resource"}').join();
+  const text = `{"jsonrpc":"2.0","id":1,"result":{"content":[${pairs}]}}`;
+
+  const result = filtered(text, { maxBytes: text.length });
+
+  assert.equal(textOf(result).length, text.length - 130_000 * ',{"type":"resource"}'.length);
+});
+
 function filtered(text: string, more: Partial<FilterOptions>): Filtered {
   return filterMessage(Buffer.from(text), { ...OPTIONS, ...more });
 }

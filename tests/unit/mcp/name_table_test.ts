@@ -12,8 +12,9 @@ import {
   NAME_STRIDE,
   NameTables,
 } from "../../../src/mcp/name_table.ts";
-import { hashOfName } from "../../../src/mcp/shape.ts";
-import { nameOfEqualHash, namesOfOneSlot } from "../../support/equal_hashes.ts";
+import { scanJson } from "../../../src/mcp/scanner.ts";
+import { hashOfName, LEAF } from "../../../src/mcp/shape.ts";
+import { nameOfEqualHash, namesOfHash, namesOfOneSlot } from "../../support/equal_hashes.ts";
 
 test("ordinary names never crowd a table, however many there are", () => {
   const forms = [
@@ -176,3 +177,26 @@ function stackOf(names: readonly Name[]): { bytes: Buffer; stack: Int32Array } {
   });
   return { bytes, stack: Int32Array.from(stack) };
 }
+
+test("a long escaped name is not unescaped for each short one of its hash", () => {
+  const long = "a".repeat(100_000);
+  const names = namesOfHash(hashOfName(`\n${long}`), 100);
+  const members = [`\\n${long}`, ...names].map((name) => `"${name}":1`);
+  const text = Buffer.from(`{${members.join(",")}}`);
+  const allocate = Buffer.allocUnsafe;
+  let large = 0;
+  Buffer.allocUnsafe = (size) => {
+    if (size > 50_000) large++;
+    return allocate(size);
+  };
+
+  try {
+    const limits = { maxBytes: 200_000, maxMembers: 200, loneSurrogates: "refuse" } as const;
+    assert.equal(scanJson(text, { shape: LEAF, ...limits }).ok, true);
+  } finally {
+    Buffer.allocUnsafe = allocate;
+  }
+
+  assert.equal(names.length, 100);
+  assert.ok(large > 0 && large < 5, `${large} times`);
+});
