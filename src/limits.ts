@@ -110,6 +110,8 @@ export const STATE_POLL_MS = 500;
 export const LOCK_WAIT_MS = 5_000;
 /** Pause between two tries to be the one who writes, ms. */
 export const LOCK_POLL_MS = 10;
+/** Largest lock file that is read, bytes: who holds it. */
+export const LOCK_FILE_BYTES = 4 * KIB;
 
 /** How long a client may leave an answer unread before it is cut, ms. */
 export const ANSWER_STALL_MS = 60_000;
@@ -231,8 +233,6 @@ export const AUDIT_CHECKPOINT_MS = 60_000;
 export const AUDIT_TORN_BYTES = 4 * MIB;
 /** Files of one trail, as long as they are found by their names. */
 export const AUDIT_FILES = 100_000;
-/** Largest lock file that is read, bytes. */
-export const AUDIT_LOCK_BYTES = 4 * KIB;
 /** Records that wait for a collector of OpenTelemetry or are on the way to it; more are dropped and counted. */
 export const OTLP_QUEUE_RECORDS = 8_192;
 /** The same, bytes of their lines: even in one request, with every escape, below the 20 MiB that collectors take. */
