@@ -295,12 +295,12 @@ export const CLOCK_WARNING_MS = 60_000;
 /** Heartbeats without an answer after which the control stream counts as dead. */
 export const MAX_MISSED_HEARTBEATS = 3;
 
-// --- Turns of the event loop (src/runtime/turns.ts) ---
+// --- Slices of long work (src/runtime/slices.ts) ---
 
 /** Time that long work takes at a stretch, ms, with its last step on top: what an exchange waits for it each time it is its turn. */
-export const TURN_MS = 1;
+export const SLICE_MS = 1;
 /** The same on Deno, where the turn of the others takes 1 ms, and much gets done in it. */
-export const DENO_TURN_MS = 4;
+export const DENO_SLICE_MS = 4;
 
 // --- Policy (src/policy, src/config) ---
 
