@@ -332,6 +332,8 @@ export const MAX_POLICY_TESTS = 20_000;
 export const POLICY_PIECE_CHARS = 16 * KIB;
 /** Part of a policy file that is read at a time, bytes: decoded in a fraction of a millisecond. */
 export const POLICY_READ_BYTES = 256 * KIB;
+/** Readings of a policy file that is written to meanwhile, before it is refused. */
+export const POLICY_READ_TRIES = 3;
 /** Patterns of a policy file that are checked in one step: 50 µs each at the very worst. */
 export const POLICY_STEP_PATTERNS = 32;
 /** Principals whose matching policies are kept compiled, per tunnel: the busiest stay. */
