@@ -430,37 +430,6 @@ test("A session does not belong to the user of the same name of another issuer",
   assert.deepEqual(others.map(({ status }) => status), [404, 404, 404]);
 });
 
-test("Event streams of one user take no place of the same name of another issuer", async () => {
-  const place = await startBench({
-    makeTransport: () =>
-      Promise.resolve({ transport: memoryTransport(), serverTls: NO_TLS, clientTls: NO_TLS }),
-    tunnels: [AWARE],
-    config: { maxEventStreams: 1 },
-    edge: { policy: POLICY, clientAuth: CLIENTS },
-  });
-  await place.rift([{ tunnel: "code", upstream: `${upstream.url}/mcp`, protocol: "mcp" }]).ready;
-  start();
-  respond = (response) => {
-    response.writeHead(200, { "content-type": "text/event-stream" });
-    response.write(": open\n\n");
-  };
-  const users = ["alice@https://one.example.com", "alice@https://two.example.com", "alice"];
-  const opened: IncomingMessage[] = [];
-  const statuses: (number | undefined)[] = [];
-  for (const user of [...users, ...users]) {
-    const call = modern("tools/call", { name: "read_file" }, { user });
-    const { request, response } = openRequest(place.edge.tunnelUrl("code"), call);
-    request.end(call.body);
-    const answer = await response;
-    opened.push(answer);
-    statuses.push(answer.statusCode);
-  }
-  for (const answer of opened) answer.destroy();
-  await place.close();
-
-  assert.deepEqual(statuses, [200, 200, 200, 429, 429, 429]);
-});
-
 test("A client answers only what its own server session has asked, and once", async () => {
   start();
   respond = (response, body) => {
