@@ -110,6 +110,8 @@ export const STATE_POLL_MS = 500;
 export const LOCK_WAIT_MS = 5_000;
 /** Pause between two tries to be the one who writes, ms. */
 export const LOCK_POLL_MS = 10;
+/** Largest lock file that is read, bytes: who holds it. */
+export const LOCK_FILE_BYTES = 4 * KIB;
 
 /** How long a client may leave an answer unread before it is cut, ms. */
 export const ANSWER_STALL_MS = 60_000;
@@ -231,8 +233,6 @@ export const AUDIT_CHECKPOINT_MS = 60_000;
 export const AUDIT_TORN_BYTES = 4 * MIB;
 /** Files of one trail, as long as they are found by their names. */
 export const AUDIT_FILES = 100_000;
-/** Largest lock file that is read, bytes. */
-export const AUDIT_LOCK_BYTES = 4 * KIB;
 /** Records that wait for a collector of OpenTelemetry or are on the way to it; more are dropped and counted. */
 export const OTLP_QUEUE_RECORDS = 8_192;
 /** The same, bytes of their lines: even in one request, with every escape, below the 20 MiB that collectors take. */
@@ -295,12 +295,12 @@ export const CLOCK_WARNING_MS = 60_000;
 /** Heartbeats without an answer after which the control stream counts as dead. */
 export const MAX_MISSED_HEARTBEATS = 3;
 
-// --- Turns of the event loop (src/runtime/turns.ts) ---
+// --- Slices of long work (src/runtime/slices.ts) ---
 
 /** Time that long work takes at a stretch, ms, with its last step on top: what an exchange waits for it each time it is its turn. */
-export const TURN_MS = 1;
+export const SLICE_MS = 1;
 /** The same on Deno, where the turn of the others takes 1 ms, and much gets done in it. */
-export const DENO_TURN_MS = 4;
+export const DENO_SLICE_MS = 4;
 
 // --- Policy (src/policy, src/config) ---
 
@@ -332,6 +332,8 @@ export const MAX_POLICY_TESTS = 20_000;
 export const POLICY_PIECE_CHARS = 16 * KIB;
 /** Part of a policy file that is read at a time, bytes: decoded in a fraction of a millisecond. */
 export const POLICY_READ_BYTES = 256 * KIB;
+/** Readings of a policy file that is written to meanwhile, before it is refused. */
+export const POLICY_READ_TRIES = 3;
 /** Patterns of a policy file that are checked in one step: 50 µs each at the very worst. */
 export const POLICY_STEP_PATTERNS = 32;
 /** Principals whose matching policies are kept compiled, per tunnel: the busiest stay. */

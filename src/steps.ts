@@ -2,8 +2,8 @@
  * Long work on the one thread, cut into steps, so that exchanges go on between them.
  *
  * The work is a generator that yields wherever it may be left for a while; it takes no time and
- * waits for nothing. Who runs it decides: at one go, or in turns with everything else
- * (`runtime/turns.ts`).
+ * waits for nothing. Who runs it decides: at one go, or in slices of time
+ * (`runtime/slices.ts`).
  *
  * @module
  */

@@ -3,7 +3,7 @@
 import type { LoadedConfig } from "../config/load.ts";
 import type { EdgeUpdate } from "../edge/edge.ts";
 import { TunnelError } from "../errors.ts";
-import type { TurnOptions } from "../runtime/turns.ts";
+import type { SliceOptions } from "../runtime/slices.ts";
 import { policyDecider } from "./policy_setup.ts";
 import { readPublicTls } from "./public_tls.ts";
 
@@ -16,7 +16,7 @@ import { readPublicTls } from "./public_tls.ts";
  */
 export async function edgePartsOf(
   loaded: LoadedConfig,
-  turns: TurnOptions,
+  slices: SliceOptions,
 ): Promise<Omit<EdgeUpdate, "clientAuth">> {
   const { edge, tunnels, auth } = loaded.config;
   if (tunnels.length === 0) {
@@ -30,7 +30,7 @@ export async function edgePartsOf(
   return {
     config: edge,
     tunnels,
-    policy: await policyDecider(loaded, turns),
+    policy: await policyDecider(loaded, slices),
     proxyHeaders: auth.userHeader === undefined
       ? undefined
       : { user: auth.userHeader, groups: auth.groupsHeader },

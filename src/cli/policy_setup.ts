@@ -10,7 +10,7 @@ import { layersOf } from "../config/tunnel_policy.ts";
 import type { PolicyDecider } from "../edge/edge_options.ts";
 import { POLICY_READ_BYTES } from "../limits.ts";
 import { decide } from "../policy/decide.ts";
-import { inTurns, type TurnOptions } from "../runtime/turns.ts";
+import { inSlices, type SliceOptions } from "../runtime/slices.ts";
 import type { Steps } from "../steps.ts";
 
 /**
@@ -23,22 +23,22 @@ import type { Steps } from "../steps.ts";
  */
 export async function policyDecider(
   loaded: LoadedConfig,
-  turns: TurnOptions,
+  slices: SliceOptions,
 ): Promise<PolicyDecider | undefined> {
   const { tunnels, policy } = loaded.config;
   const aware = tunnels.filter(({ mode }) => mode === "aware");
   if (aware.length === 0) return undefined;
   const { file } = policy;
-  const text = file === undefined ? undefined : await readPolicyText({ file }, turns.signal);
+  const text = file === undefined ? undefined : await readPolicyText({ file }, slices.signal);
   const users = text === undefined
     ? "none"
-    : (await inTurns(policySteps({ text, file: file! }), turns)).policy;
+    : (await inSlices(policySteps({ text, file: file! }), slices)).policy;
   // Kept as long as the rules are: they hold the caches.
   // Absolute, as the policy file is: records must say which file it was, wherever the edge was started.
   const named = { ...loaded, shown: loaded.file ?? loaded.shown };
   const layers = new Map(aware.map(({ name }) => [name, layersOf(named, name, users)]));
   return {
-    version: await inTurns(versionSteps(aware, text ?? ""), turns),
+    version: await inSlices(versionSteps(aware, text ?? ""), slices),
     decide: (tunnel, principal, target) => decide(layers.get(tunnel) ?? [], principal, target),
   };
 }

@@ -7,10 +7,11 @@
  */
 
 import { Buffer } from "node:buffer";
+import type { FileHandle } from "node:fs/promises";
 import { resolve } from "node:path";
 
 import { TunnelError } from "../errors.ts";
-import { MAX_POLICY_FILE_BYTES, POLICY_READ_BYTES } from "../limits.ts";
+import { MAX_POLICY_FILE_BYTES, POLICY_READ_BYTES, POLICY_READ_TRIES } from "../limits.ts";
 import { lintPolicies } from "../policy/lint.ts";
 import { type PolicyEntry, type UserPolicy, userPolicySteps } from "../policy/user_layer.ts";
 import { openNamed, unreadReason } from "../runtime/named_file.ts";
@@ -55,7 +56,8 @@ export async function loadPolicy(options: PolicyFileOptions): Promise<LoadedPoli
 }
 
 /**
- * Reads the text of a policy file.
+ * Reads the text of a policy file, again when it was written to meanwhile: half a file may be valid,
+ * and allow more than all of it.
  *
  * @throws {TunnelError} `CONFIG_INVALID`; the reason of `signal`, when it aborts.
  */
@@ -63,24 +65,19 @@ export async function readPolicyText(
   { file, cwd = "." }: PolicyFileOptions,
   signal?: AbortSignal,
 ): Promise<string> {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  const piece = Buffer.allocUnsafe(POLICY_READ_BYTES);
-  let bytes = 0;
-  let text = "";
   try {
-    const handle = await openNamed(resolve(cwd, file));
-    try {
-      for (;;) {
-        signal?.throwIfAborted();
-        const { bytesRead } = await handle.read(piece, 0, piece.length, null);
-        if (bytesRead === 0) return text + decoder.decode();
-        bytes += bytesRead;
-        // It may have grown meanwhile, and a pipe does not say how long it is.
-        if (bytes > MAX_POLICY_FILE_BYTES) throw tooLarge(file);
-        text += decoder.decode(piece.subarray(0, bytesRead), { stream: true });
+    for (let tries = 0; tries < POLICY_READ_TRIES; tries++) {
+      const handle = await openNamed(resolve(cwd, file));
+      try {
+        const before = await handle.stat({ bigint: true });
+        const text = await readPieces(handle, file, signal);
+        const { size, mtimeNs } = await handle.stat({ bigint: true });
+        // What a shell hands over is there once.
+        if (!before.isFile()) return text;
+        if (size === before.size && mtimeNs === before.mtimeNs) return text;
+      } finally {
+        await handle.close();
       }
-    } finally {
-      await handle.close();
     }
   } catch (error) {
     signal?.throwIfAborted();
@@ -93,6 +90,31 @@ export async function readPolicyText(
       `Cannot read policy file ${JSON.stringify(file)}: ${reason}`,
       { cause: error },
     );
+  }
+  throw new TunnelError(
+    "CONFIG_INVALID",
+    `Cannot read policy file ${JSON.stringify(file)}: it changes while it is read (write another ` +
+      "file, and rename it to this one)",
+  );
+}
+
+async function readPieces(
+  handle: FileHandle,
+  file: string,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const piece = Buffer.allocUnsafe(POLICY_READ_BYTES);
+  let bytes = 0;
+  let text = "";
+  for (;;) {
+    signal?.throwIfAborted();
+    const { bytesRead } = await handle.read(piece, 0, piece.length, null);
+    if (bytesRead === 0) return text + decoder.decode();
+    bytes += bytesRead;
+    // It may have grown meanwhile, and a pipe does not say how long it is.
+    if (bytes > MAX_POLICY_FILE_BYTES) throw tooLarge(file);
+    text += decoder.decode(piece.subarray(0, bytesRead), { stream: true });
   }
 }
 

@@ -321,14 +321,56 @@ test("What cannot be judged on its way back does not reach the client", async ()
       response.end("secret");
     },
   ];
+  const question = modern("tools/list", {}, { headers: { "accept-encoding": "gzip" } });
   for (const answerWith of cases) {
     respond = answerWith;
-    const answer = await send(modern("tools/list"));
+    const answer = await send(question);
     assert.equal(answer.status, 502);
     assert.doesNotMatch(String(answer.body), /secret/);
   }
-  assert.equal(cases.length, 7);
+  assert.equal(seen.length, 7);
   assert.ok(seen.every(({ request }) => request.headers["accept-encoding"] === undefined));
+});
+
+test("Events that got shorter go out without the length they had, and the connection goes on", async () => {
+  start();
+  respond = (response) => {
+    const event = `data: ${
+      JSON.stringify({
+        jsonrpc: "2.0",
+        id: 1,
+        result: { tools: [{ name: "hidden" }, { name: "read_file" }] },
+      })
+    }\n\n`;
+    response.writeHead(200, {
+      "content-type": "text/event-stream",
+      "content-length": String(event.length),
+    });
+    response.end(event);
+  };
+  const url = bench.edge.tunnelUrl("code");
+  const { host, pathname } = new URL(url);
+  const client = await RawClient.open(url);
+  const ask = ({ headers, body }: ReturnType<typeof legacy>) => {
+    const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    client.send(
+      `POST ${pathname} HTTP/1.1\r\nHost: ${host}\r\n${head.join("")}` +
+        `Content-Length: ${body.length}\r\n\r\n${body}`,
+    );
+  };
+  ask(legacy("tools/list"));
+  const events = await client.until((received) =>
+    received.endsWith("\n\n\r\n0\r\n\r\n") || /content-length/i.test(received)
+  );
+  respond = (response) => json(response, { jsonrpc: "2.0", id: 1, result: { second: true } });
+  ask(legacy("ping"));
+  const rest = await client.until((received) => received.endsWith('{"second":true}}'));
+  client.destroy();
+
+  assert.doesNotMatch(events, /content-length/i);
+  assert.match(events, /"tools":\[{"name":"read_file"}\]/);
+  assert.doesNotMatch(events, /hidden/);
+  assert.match(rest.slice(events.length), /^HTTP\/1\.1 200 /);
 });
 
 test("A session belongs to who opened it; to anyone else it does not exist", async () => {

@@ -524,6 +524,37 @@ test("One user's event streams are bounded, and another user's are not counted a
   });
 });
 
+test("Event streams of a user take no place of the same name of another issuer", async () => {
+  /** All of them are tokens of "alice", of the issuer that they name. */
+  class Issuers extends Tokens {
+    override authenticate({ authorization = "" }: ClientProof): AuthenticationResult {
+      const issuer = authorization.split(" ")[1];
+      return {
+        outcome: "authenticated",
+        principal: { user: "alice", groups: [], how: "jwt", issuer },
+        validUntilMs: Infinity,
+        stillValid: () => true,
+      };
+    }
+  }
+  const config = { maxEventStreams: 1 };
+  await withEdge({ config, edge: { clientAuth: new Issuers() } }, async ({ edge }) => {
+    onRequest = (_request, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write("data: 1\n\n");
+    };
+    const answers: IncomingMessage[] = [];
+    for (const issuer of ["https://one.example", "https://two.example", "https://one.example"]) {
+      const opened = openRequest(edge.tunnelUrl("guarded"), bearer(issuer));
+      opened.request.end();
+      answers.push(await opened.response);
+    }
+    for (const answer of answers) answer.destroy();
+
+    assert.deepEqual(answers.map(({ statusCode }) => statusCode), [200, 200, 429]);
+  });
+});
+
 test("A header that names a user counts only from a listed proxy, and never travels on", async () => {
   const edge = { proxyHeaders: { user: "x-auth-user", groups: "x-auth-groups" } };
   const named = { headers: { "x-auth-user": "good", "x-auth-groups": "a,b" } };

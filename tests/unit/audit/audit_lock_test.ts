@@ -7,7 +7,8 @@ import { join } from "node:path";
 import process from "node:process";
 import { test, type TestContext } from "node:test";
 
-import { claimPathOf, lockTrail } from "../../../src/audit/audit_lock.ts";
+import { lockTrail } from "../../../src/audit/audit_lock.ts";
+import { claimPathOf } from "../../../src/runtime/lock_file.ts";
 import { auditFolder } from "../../support/audit_fixture.ts";
 
 test("a trail has one writer: the second is told whose it is", async (t) => {

@@ -9,7 +9,7 @@ import { policyDecider } from "../../../src/cli/policy_setup.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import type { PolicyDecider } from "../../../src/edge/edge_options.ts";
 import { TunnelError } from "../../../src/errors.ts";
-import { DENO_TURN_MS } from "../../../src/limits.ts";
+import { DENO_SLICE_MS } from "../../../src/limits.ts";
 import { silentLogger } from "../../../src/log.ts";
 import { stampFiles } from "../../../src/runtime/file_watch.ts";
 import { fakeClock } from "../../support/fake_clock.ts";
@@ -152,7 +152,7 @@ function setUp(t: TestContext) {
   });
   let readings = 0;
   // A step takes at least a fiftieth of a turn, on a machine of any speed.
-  const stepping = { now: () => readings++ * DENO_TURN_MS / 50 };
+  const stepping = { now: () => readings++ * DENO_SLICE_MS / 50 };
   return {
     write: (text: string) => writeFileSync(file, text),
     async decider(signal?: AbortSignal): Promise<PolicyDecider | undefined> {

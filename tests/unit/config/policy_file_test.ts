@@ -5,6 +5,7 @@ import {
   readFileSync,
   rmSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,6 +17,7 @@ import {
   loadPolicy,
   parsePolicy,
   type PolicyFileOptions,
+  readPolicyText,
 } from "../../../src/config/policy_file.ts";
 import { layersOf, tunnelLayerOf } from "../../../src/config/tunnel_policy.ts";
 import { TunnelError } from "../../../src/errors.ts";
@@ -101,6 +103,30 @@ test("a file that cannot be read says why", async () => {
   for (const [file, expected] of cases) {
     assert.match((await refusalOf({ file, cwd: folder })).message, expected);
   }
+});
+
+test("a file that is written to while it is read is read again, and refused if that goes on", async () => {
+  const file = join(folder, "changing.toml");
+  const write = (text: string, atS: number): void => {
+    writeFileSync(file, text);
+    utimesSync(file, atS, atS);
+  };
+  // A look before each piece: the second one is behind all of the text.
+  const looks = (onLook: (count: number) => void): AbortSignal => {
+    let count = 0;
+    const throwIfAborted = () => onLook(++count);
+    return Object.assign(new AbortController().signal, { throwIfAborted });
+  };
+
+  write("first", 1);
+  const once = await readPolicyText({ file }, looks((count) => count === 2 && write("other", 2)));
+  let last = 0;
+  const always = readPolicyText({ file }, looks((count) => write("again", 2 + (last = count))));
+
+  assert.equal(once, "other");
+  await assert.rejects(always, { code: "CONFIG_INVALID", message: /changes while it is read/ });
+  assert.equal(last, 6);
+  assert.equal(await readPolicyText({ file }), "again");
 });
 
 test("more policies, patterns and tests than a file may have are refused", async () => {

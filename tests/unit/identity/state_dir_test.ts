@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +9,7 @@ import { test, type TestContext } from "node:test";
 import { TunnelError } from "../../../src/errors.ts";
 import { prepareStateDir, readStateFile } from "../../../src/identity/state_dir.ts";
 import { withStateLock } from "../../../src/identity/state_lock.ts";
+import { claimPathOf } from "../../../src/runtime/lock_file.ts";
 
 const onPosix = { skip: process.platform === "win32" };
 
@@ -94,21 +94,58 @@ test("withStateLock() lets one of many work at a time, with a dead lock in the w
   assert.deepEqual({ most, ran }, { most: 1, ran: 20 });
 });
 
-test("withStateLock() leaves alone what may be held: a living process, another host", async (t) => {
+test("withStateLock() gets on where takeovers of takeovers were killed as well", async (t) => {
   const folder = await makeFolder(t);
-  const holders = [`${process.ppid} ${hostname()}`, `${process.ppid} elsewhere.example`];
+  const lock = join(folder, "list.lock");
+  const { pid } = spawnSync(process.execPath, ["--version"]);
+  const before = performance.now();
+  let rounds = 0;
+  for (; rounds < 10; rounds++) {
+    const dead = (level: number) => `${pid} ${hostname()} 0123456789abc${level}${rounds}f\n`;
+    let path = lock;
+    for (let level = 0; level < 4; level++) {
+      await writeFile(path, dead(level));
+      path = claimPathOf(path, dead(level));
+    }
+    let inside = 0;
+    let most = 0;
+    const work = async (): Promise<void> => {
+      most = Math.max(most, ++inside);
+      await new Promise((resolve) => setImmediate(resolve));
+      inside--;
+    };
+
+    await Promise.all(Array.from({ length: 8 }, () => withStateLock(lock, work)));
+
+    assert.equal(most, 1);
+    assert.deepEqual(await readdir(folder), []);
+  }
+  assert.equal(rounds, 10);
+  assert.ok(performance.now() - before < 10 * 4_000, "no round waited for a dead lock");
+});
+
+test("withStateLock() leaves alone what may be held or taken over: a living process, another host", async (t) => {
+  const folder = await makeFolder(t);
+  const { pid } = spawnSync(process.execPath, ["--version"]);
+  const beingTakenOver = `${pid} ${hostname()}`;
+  const living = `${process.ppid} ${hostname()}`;
+  const holders = [living, `${process.ppid} elsewhere.example`, beingTakenOver];
   let ran = 0;
 
   await Promise.all(holders.map(async (holder, index) => {
     const lock = join(folder, `${index}.lock`);
-    await writeFile(lock, `${holder} 0123456789abcdef\n`);
+    const text = `${holder} 0123456789abcdef\n`;
+    await writeFile(lock, text);
+    if (holder === beingTakenOver) {
+      await writeFile(claimPathOf(lock, text), `${living} 0123456789abcdef\n`);
+    }
     const reason = new RegExp(`process ${holder.replace(" ", " on ")}.*delete this file`);
     await assert.rejects(withStateLock(lock, () => Promise.resolve()), unusable(reason));
-    assert.ok(existsSync(lock));
+    assert.equal(await readFile(lock, "utf8"), text);
     ran++;
   }));
 
-  assert.equal(ran, 2);
+  assert.equal(ran, 3);
 });
 
 function unusable(reason: RegExp): (error: unknown) => boolean {

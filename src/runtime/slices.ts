@@ -1,32 +1,32 @@
-/** Long work in turns with everything else that the process does. @module */
+/** Long work in slices, with the turns of everything else that the process does in between. @module */
 
 import { setImmediate as nextImmediate, setTimeout as after } from "node:timers/promises";
 
 import type { Clock } from "../clock.ts";
-import { DENO_TURN_MS, TURN_MS } from "../limits.ts";
+import { DENO_SLICE_MS, SLICE_MS } from "../limits.ts";
 import type { Steps } from "../steps.ts";
 
-/** How {@link inTurns} shares the thread. */
-export interface TurnOptions {
+/** How {@link inSlices} shares the thread. */
+export interface SliceOptions {
   readonly clock: Pick<Clock, "now">;
   /** Ends the work between two steps. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Runs the work for `TURN_MS`, or `DENO_TURN_MS`, at a time; whatever else is ready has its turn in between.
+ * Runs the work for `SLICE_MS`, or `DENO_SLICE_MS`, at a time; whatever else is ready has its turn between two slices.
  *
  * @throws The reason of `signal`, when it aborts before the work is done.
  */
-export async function inTurns<T>(steps: Steps<T>, { clock, signal }: TurnOptions): Promise<T> {
-  const turnMs = isDeno() ? DENO_TURN_MS : TURN_MS;
+export async function inSlices<T>(steps: Steps<T>, { clock, signal }: SliceOptions): Promise<T> {
+  const sliceMs = isDeno() ? DENO_SLICE_MS : SLICE_MS;
   for (;;) {
     signal?.throwIfAborted();
     const startedAtMs = clock.now();
     do {
       const step = steps.next();
       if (step.done === true) return step.value;
-    } while (clock.now() - startedAtMs < turnMs);
+    } while (clock.now() - startedAtMs < sliceMs);
     await othersHadTheirTurn();
   }
 }

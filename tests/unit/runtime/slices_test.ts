@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { test } from "node:test";
 
-import { DENO_TURN_MS } from "../../../src/limits.ts";
-import { inTurns } from "../../../src/runtime/turns.ts";
+import { DENO_SLICE_MS } from "../../../src/limits.ts";
+import { inSlices } from "../../../src/runtime/slices.ts";
 import { finish, type Steps } from "../../../src/steps.ts";
 import { fakeClock } from "../../support/fake_clock.ts";
 
@@ -25,12 +25,12 @@ test("what comes from the network has its turn between the steps of long work", 
     let steps = 0;
     for (client.write("x"); !received && steps < MAX_STEPS; steps++) {
       yield;
-      clock.advance(DENO_TURN_MS);
+      clock.advance(DENO_SLICE_MS);
     }
     return steps;
   }
 
-  const steps = await inTurns(work(), { clock });
+  const steps = await inSlices(work(), { clock });
   client.destroy();
   server.close();
   await once(server, "close");
@@ -42,7 +42,7 @@ test("steps that take no time are done in one turn, and give their result", asyn
   let others = 0;
   setImmediate(() => others++);
 
-  const result = await inTurns(counted(1_000), { clock: fakeClock() });
+  const result = await inSlices(counted(1_000), { clock: fakeClock() });
 
   assert.equal(result, 1_000);
   assert.equal(others, 0);
@@ -57,12 +57,12 @@ test("long work ends between two steps when its signal aborts", async () => {
   function* work(): Steps<void> {
     for (; steps < MAX_STEPS; steps++) {
       yield;
-      clock.advance(DENO_TURN_MS);
+      clock.advance(DENO_SLICE_MS);
       if (steps === 3) life.abort(reason);
     }
   }
 
-  await assert.rejects(inTurns(work(), { clock, signal: life.signal }), reason);
+  await assert.rejects(inSlices(work(), { clock, signal: life.signal }), reason);
 
   assert.equal(steps, 4);
 });
@@ -74,7 +74,7 @@ test("what a step throws is what the work throws", async () => {
     throw broken;
   }
 
-  await assert.rejects(inTurns(work(), { clock: fakeClock() }), broken);
+  await assert.rejects(inSlices(work(), { clock: fakeClock() }), broken);
   assert.throws(() => finish(work()), broken);
 });
 
