@@ -9,7 +9,7 @@ import type { PolicyDecider, TunnelSettings } from "../../src/edge/edge_options.
 import { FAMILIES } from "../../src/mcp/methods.ts";
 import { ORDINARY_METHODS } from "../../src/policy/methods.ts";
 import type { Decision } from "../../src/policy/decide.ts";
-import { ANSWER_STALL_MS, MAX_HELD_BYTES_EACH } from "../../src/limits.ts";
+import { ANSWER_STALL_MS } from "../../src/limits.ts";
 import type { ClientAuthentication } from "../../src/principal.ts";
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
 import { fakeClock } from "../support/fake_clock.ts";
@@ -760,27 +760,6 @@ test("Requests and events without a session stand in nobody else's way", async (
 
   assert.equal(reply.status, 202);
   assert.equal(resumed.status, 200);
-});
-
-test("Events that a client has taken need no room any more", async () => {
-  start();
-  const text = "x".repeat(30 * MIB);
-  const event = `data: {"jsonrpc":"2.0","method":"notifications/message","params":"${text}"}\n\n`;
-  // Together, the client's share of all that may be held is too small for them.
-  const count = Math.ceil(MAX_HELD_BYTES_EACH / event.length) + 1;
-  respond = (response) => {
-    response.writeHead(200, { "content-type": "text/event-stream" });
-    let left = count;
-    const next = (): void => {
-      if (left-- > 0) response.write(event, next);
-      else response.end();
-    };
-    next();
-  };
-
-  const answer = await send(modern("tools/call", { name: "read_file" }));
-
-  assert.equal(answer.body.length, count * event.length);
 });
 
 test("A session that the private server did not end goes on", async () => {
