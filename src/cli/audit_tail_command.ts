@@ -72,9 +72,9 @@ export async function runAuditTail(
     if (mode === "follow") notes.flush();
   }
   if (mode === "once") await printer.end();
+  if (mode === "once" && printer.isOther && !io.signal.aborted) throw notATrail(path);
   notes.flush();
   if (mode === "once" && printer.isEmpty && count !== 0 && !io.signal.aborted) {
-    if (printer.isOther) throw notATrail(path);
     const isAsked = filter.isSelective || options.since !== undefined ||
       options.until !== undefined;
     const text = isAsked ? "no record matches" : "the trail has no records yet";

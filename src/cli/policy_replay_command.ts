@@ -170,7 +170,7 @@ function shortReason({ because }: ReplayChange): string {
 }
 
 function columnsOf(reasonOf: (change: ReplayChange) => string): readonly Column<ReplayChange>[] {
-  return COLUMNS.map(({ minWidth: _, ...column }) =>
+  return COLUMNS.map((column) =>
     column.title === "BECAUSE" ? { ...column, cell: reasonOf } : column
   );
 }
@@ -178,16 +178,20 @@ function columnsOf(reasonOf: (change: ReplayChange) => string): readonly Column<
 const COLUMNS: readonly Column<ReplayChange>[] = [
   { title: "WOULD BE", cell: ({ to }) => to === "deny" ? "DENIED" : "allowed" },
   { title: "CALLS", cell: ({ count }) => String(count), align: "right" },
-  { title: "USER", cell: ({ user }) => inertText(user), minWidth: 6 },
-  { title: "TUNNEL", cell: ({ tunnel }) => inertText(tunnel), minWidth: 6 },
-  { title: "TARGET", cell: ({ kind, name }) => inertText(`${kind} ${name}`), minWidth: 14 },
+  { title: "USER", cell: ({ user }) => inertText(user) },
+  { title: "TUNNEL", cell: ({ tunnel }) => inertText(tunnel) },
+  { title: "TARGET", cell: ({ kind, name }) => inertText(`${kind} ${name}`) },
   { title: "FIRST", cell: ({ firstMs }) => timeOf(firstMs), dispensable: 2 },
   { title: "LAST", cell: ({ lastMs }) => timeOf(lastMs), dispensable: 1 },
   { title: "BECAUSE", cell: wholeReason },
   { title: "WAS", cell: ({ was }) => inertText(was), dispensable: 3 },
 ];
-/** The reasons stand below. */
-const NARROW_COLUMNS = COLUMNS.filter(({ title }) => title !== "BECAUSE" && title !== "WAS");
+/** The reasons stand below, and names may be shortened. */
+const NARROW_COLUMNS = COLUMNS.filter(({ title }) => title !== "BECAUSE" && title !== "WAS")
+  .map((column) => {
+    const minWidth = column.title === "TARGET" ? 14 : 6;
+    return ["USER", "TUNNEL", "TARGET"].includes(column.title) ? { ...column, minWidth } : column;
+  });
 
 function jsonOf(replay: PolicyReplay, { file, layers }: Facts): unknown {
   const { judged, changed, skipped, otherChanges } = replay;
