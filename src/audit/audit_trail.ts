@@ -143,7 +143,10 @@ export class AuditTrail {
     const sink = openSink(path, stats === undefined ? "create" : "append");
     try {
       const tail = sink.size === 0 ? undefined : await readTail(path);
-      if (tail?.chain === undefined) await this.#adoptNewestRotated();
+      if (tail?.chain === undefined) {
+        await this.#tellGone();
+        await this.#adoptNewestRotated();
+      }
       this.#goOn(sink, tail, await this.#isMissing(tail));
     } catch (cause) {
       await sink.close();
@@ -211,6 +214,20 @@ export class AuditTrail {
   async close(): Promise<void> {
     await this.#sink?.close();
     this.#sink = undefined;
+  }
+
+  /** At the start, without a file that the chain goes on in: is the one here that was signed last? */
+  async #tellGone(): Promise<void> {
+    const { path, head, log } = this.#options;
+    if (this.#isStarted || head === undefined || head.records === 0) return;
+    const file = (await rotatedFiles(path)).find(({ number }) => number === head.file);
+    // What cannot be read is told of as well, and does not keep the edge from starting.
+    if (file !== undefined && await hasLine(file.path, head.hash).catch(() => false)) return;
+    log.error("The audit trail lacks lines that were signed: run mcptun audit verify", {
+      file: path,
+      signed: head.records,
+      missing: `file ${head.file}`,
+    });
   }
 
   /** Without a file, and without a head that knows better, the chain goes on from the newest of its name. */
@@ -381,7 +398,10 @@ export class AuditTrail {
     this.#lookedAtMs = clock.now();
     if (this.#sink === undefined) return 0;
     const stats = await lstat(path, { bigint: true }).catch(() => undefined);
-    if (stats !== undefined && `${stats.dev} ${stats.ino}` === this.#sink.inode) return 0;
+    if (stats !== undefined && `${stats.dev} ${stats.ino}` === this.#sink.inode) {
+      this.#tellCut(Number(stats.size));
+      return 0;
+    }
     log.warn("The audit file was moved or removed, going on with a new one", { file: path });
     let bodies = 0;
     try {
@@ -394,6 +414,19 @@ export class AuditTrail {
     }
     await this.close();
     return bodies;
+  }
+
+  /** What was written is not there any more, as after `: > audit.jsonl`: the next file is whole again. */
+  #tellCut(size: number): void {
+    if (size >= this.#bytes || this.#batch !== undefined) return;
+    const { path, log } = this.#options;
+    log.error("The audit file was cut under the edge, going on with a new one", {
+      file: path,
+      written: this.#bytes,
+      found: size,
+    });
+    this.#bytes = size;
+    this.#isFull = true;
   }
 
   /** Takes the chain back to the last line that is whole in the file. */

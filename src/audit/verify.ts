@@ -21,6 +21,11 @@ export interface VerifyOptions {
   readonly trust: Trust;
   /** What the edge has signed last, read before its files; `undefined` when that is not known. */
   readonly head: TrailHead | undefined;
+  /**
+   * What was signed last of a trail that these may be a copy or a part of: when it is here, nothing
+   * before it is missing; when it is not, that says nothing.
+   */
+  readonly otherHead?: TrailHead | undefined;
   /** Ends it early. */
   readonly signal: AbortSignal;
 }
@@ -31,14 +36,32 @@ export interface VerifyOptions {
  * @throws {TunnelError} `STATE_UNUSABLE` when a file cannot be read.
  */
 export async function verifyTrail(options: VerifyOptions): Promise<VerifyReport> {
-  const { source, trust, head, signal } = options;
+  const { source, trust, head, otherHead, signal } = options;
   const check = new ChainCheck(trust);
-  const files = await openFiles(source);
+  const isLost = head !== undefined && head.records > 0;
+  const files = await openFiles(source, isLost ? "report" : "fail");
   try {
     const ordered = await inOrder(files);
-    for (const { path, handle } of ordered) await checkFile(check, path, handle, signal);
+    for (const { path, handle } of ordered) {
+      await checkFile(check, path, handle, signal);
+      // Of a trail that was signed, other content is damage.
+      if (!check.isTrailFile && !isLost) await refuseOther(path, handle);
+    }
   } finally {
     for (const { handle } of files) await handle.close();
+  }
+  if (files.length === 0 && head !== undefined) {
+    check.findings.problem({
+      code: "file_missing",
+      file: "trail" in source ? source.trail : undefined,
+      line: undefined,
+      text:
+        `there is no file of this trail, of which the edge has signed ${head.records} record${
+          head.records === 1 ? "" : "s"
+        }, up to file ${head.file} (audit-head.json of state_dir says so): all of them are missing ` +
+        "(name the files, if they were moved)",
+    });
+    return check.report("some", "known");
   }
   const isExpected = head !== undefined && head.file >= check.oldestSigned;
   if (isExpected && !check.checkpoints.has(head.hash)) {
@@ -55,7 +78,9 @@ export async function verifyTrail(options: VerifyOptions): Promise<VerifyReport>
   }
   return check.report(
     "trail" in source ? "all" : "some",
-    head === undefined ? "unknown" : "known",
+    head !== undefined || otherHead !== undefined && check.checkpoints.has(otherHead.hash)
+      ? "known"
+      : "unknown",
   );
 }
 
@@ -69,7 +94,10 @@ const ORDER_BYTES = 4 * VERIFY_READ_BYTES;
 const NEWLINE = 10;
 
 /** Opens them all first: an edge that rotates meanwhile does not take one away. */
-async function openFiles(source: VerifyOptions["source"]): Promise<OpenedFile[]> {
+async function openFiles(
+  source: VerifyOptions["source"],
+  whenNone: "report" | "fail",
+): Promise<OpenedFile[]> {
   const opened: OpenedFile[] = [];
   const seen = new Set<string>();
   const add = async (path: string, whenAbsent: "skip" | "fail"): Promise<void> => {
@@ -94,10 +122,11 @@ async function openFiles(source: VerifyOptions["source"]): Promise<OpenedFile[]>
     else {
       await add(source.trail, "skip");
       const rotated = await rotatedFiles(source.trail).catch((cause) => {
+        if (codeOf(cause) === "ENOENT") return []; // its folder is gone
         throw unreadable(source.trail, cause);
       });
       for (const { path } of rotated) await add(path, "skip"); // retention may remove one meanwhile
-      if (opened.length === 0) {
+      if (opened.length === 0 && whenNone === "fail") {
         throw new TunnelError("AUDIT_UNREADABLE", `Cannot read "${source.trail}": no such file`);
       }
     }
@@ -180,6 +209,17 @@ async function checkFile(
   check.endFile(total, held);
 }
 
+/** A file without any line of a trail, which is not what a crash leaves of the first one either. */
+async function refuseOther(path: string, handle: FileHandle): Promise<void> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(LINE_START.length), 0);
+  if (bytesRead === 0 || LINE_START.startsWith(buffer.toString("latin1", 0, bytesRead))) return;
+  throw new TunnelError(
+    "AUDIT_UNREADABLE",
+    `Cannot check "${path}": it is not an audit trail of mcptun (name the files of one)`,
+  );
+}
+
+const LINE_START = '{"v":';
 const MAX_DAMAGED_LINE_BYTES = 64 * AUDIT_LINE_BYTES;
 
 function unreadable(path: string, cause: unknown): TunnelError {

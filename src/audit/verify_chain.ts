@@ -58,6 +58,7 @@ export class ChainCheck {
   #segment = new Segment("", 0, undefined);
   #torn: Torn | undefined;
   #isFirstLine = true;
+  #isTrailFile = false;
   #isOpened = false;
   #why: CheckpointMarker["why"] | undefined;
   #end: VerifyReport["end"] = "open";
@@ -79,8 +80,14 @@ export class ChainCheck {
     return this.#oldestSigned;
   }
 
+  /** Has the file that was checked last any line of a trail? */
+  get isTrailFile(): boolean {
+    return this.#isTrailFile;
+  }
+
   /** The next file. */
   beginFile(path: string): void {
+    this.#isTrailFile = false;
     this.#path = path;
     this.#number = undefined;
     this.#line = 0;
@@ -94,6 +101,7 @@ export class ChainCheck {
     this.#line++;
     const prev = prevAt(buffer, start, end);
     if (prev !== undefined && isRecordAt(buffer, start)) {
+      this.#isTrailFile = true;
       this.#settleTorn();
       if (this.#isFirstLine) this.#noOpenLine(prev);
       if (this.#isOpened) this.#unsignedOpen();
@@ -225,6 +233,7 @@ export class ChainCheck {
   #otherLine(bytes: Buffer, prev: string | undefined): void {
     const text = bytes.toString();
     const marker = readMarker(text);
+    if (marker !== undefined) this.#isTrailFile = true;
     if (marker?.type === "open") {
       this.#open(marker, bytes);
       return;

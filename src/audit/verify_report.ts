@@ -73,7 +73,7 @@ export interface VerifyReport {
     | undefined;
   /** Lines behind it. */
   readonly unsignedLines: number;
-  /** Was it known what the edge had signed last? Without, a cut at a signature is not seen. */
+  /** Was it known what the edge had signed last? Without, lines that are missing at the end are not seen. */
   readonly head: "known" | "unknown";
   /** How it ends: stopped in an orderly way; running, or stopped in another; with half a line. */
   readonly end: "clean" | "open" | "torn";

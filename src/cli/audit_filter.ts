@@ -27,6 +27,16 @@ export interface FlagFilter {
   readonly where: Where | undefined;
 }
 
+/** `--since` of commands that look at one day when it is not given: the day before `--until`, or now. */
+export function sinceOrDay(
+  { since, until }: Pick<FilterFlags, "since" | "until">,
+  nowMs: number,
+): string {
+  if (since !== undefined) return since;
+  const endMs = until === undefined ? nowMs : momentOption("--until", until, nowMs);
+  return new Date(endMs - DAY_MS).toISOString();
+}
+
 /** Reads the flags. @throws {TunnelError} `USAGE` */
 export function filterOf(flags: FilterFlags, nowMs: number): FlagFilter {
   const { since, until, tunnel, user, tool, resource, decision, result } = flags;
@@ -57,6 +67,8 @@ export function filterOf(flags: FilterFlags, nowMs: number): FlagFilter {
   });
   return { filter, where };
 }
+
+const DAY_MS = 86_400_000;
 
 function whereOf(expression: string | undefined, nowMs: number): Where | undefined {
   if (expression === undefined) return undefined;

@@ -3,7 +3,7 @@
 import { Command, Option } from "@commander-js/extra-typings";
 
 import { auditVerifyCommand } from "./audit_verify_program.ts";
-import { examples } from "./help_text.ts";
+import { DAY_TEXT, examples } from "./help_text.ts";
 import type { Io } from "./io.ts";
 import { configOption } from "./key_option.ts";
 
@@ -64,7 +64,10 @@ function tailCommand(io: Io): Command {
 function statsCommand(io: Io): Command {
   return new Command("stats")
     .description("Count calls, denials and errors, and how long calls took")
-    .option("--since <time>", "what began then or later: 1h ago, or 2026-11-23T10:00 (UTC)", "24h")
+    .option(
+      "--since <time>",
+      `what began then or later: 1h ago, or 2026-11-23T10:00 (UTC) ${DAY_TEXT}`,
+    )
     .option("--until <time>", "what began before that")
     .option("--tunnel <glob>", "of these tunnels")
     .option("--user <glob>", "of these users")

@@ -20,7 +20,14 @@ export function openAudit(options: Omit<OpenAuditOptions, "files">): Promise<Aud
 /** What a state directory knows of the trail at `path`, for checking it. @throws {TunnelError} */
 export async function readAuditState(stateDir: string, path: string | undefined) {
   const key = await readStateKey(stateDir, STATE_FILES);
-  const head = await readHead(stateDir, STATE_FILES);
-  const isOfPath = head !== undefined && head !== "damaged" && head.path === path;
-  return { key, head: isOfPath ? head : undefined };
+  const read = await readHead(stateDir, STATE_FILES);
+  const known = read === "damaged" ? undefined : read;
+  const isOfPath = known !== undefined && known.path === path;
+  return {
+    key,
+    head: isOfPath ? known : undefined,
+    /** What was signed last of a trail with another path: this one, perhaps, before it was moved. */
+    otherHead: isOfPath ? undefined : known,
+    isHeadDamaged: read === "damaged",
+  };
 }

@@ -12,7 +12,7 @@ import {
 } from "../audit/trail_stats.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { STATS_ROWS } from "../limits.ts";
-import { type FilterFlags, filterOf } from "./audit_filter.ts";
+import { type FilterFlags, filterOf, sinceOrDay } from "./audit_filter.ts";
 import { duration } from "./audit_row.ts";
 import { auditFile, AuditNotes, type AuditSourceOptions } from "./audit_source.ts";
 import { type Column, fitTable, inertText, wrapped } from "./fitted_table.ts";
@@ -31,7 +31,8 @@ export async function runAuditStats(
   options: AuditStatsOptions,
   clock: Clock = systemClock,
 ): Promise<void> {
-  const { filter } = filterOf(options, clock.wallNow());
+  const nowMs = clock.wallNow();
+  const { filter } = filterOf({ ...options, since: sinceOrDay(options, nowMs) }, nowMs);
   const path = auditFile(io, options);
   const notes = new AuditNotes(io);
   const stats = new TrailStats();

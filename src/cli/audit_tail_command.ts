@@ -72,6 +72,7 @@ export async function runAuditTail(
     if (mode === "follow") notes.flush();
   }
   if (mode === "once") await printer.end();
+  if (mode === "once" && printer.isOther && !io.signal.aborted) throw notATrail(path);
   notes.flush();
   if (mode === "once" && printer.isEmpty && count !== 0 && !io.signal.aborted) {
     const isAsked = filter.isSelective || options.since !== undefined ||
@@ -81,9 +82,18 @@ export async function runAuditTail(
   }
 }
 
+function notATrail(path: string): TunnelError {
+  return new TunnelError(
+    "AUDIT_UNREADABLE",
+    `Cannot read the audit trail ${JSON.stringify(path)}: it is not an audit trail of mcptun`,
+  );
+}
+
 interface Printer {
   /** Has nothing been printed, so that a person would wonder? Lines for machines speak for themselves. */
   readonly isEmpty: boolean;
+  /** Were there lines, and none of them one of a trail? */
+  readonly isOther: boolean;
   print(lines: readonly Buffer[]): Promise<void>;
   /** The trail has ended. */
   end(): Promise<void>;
@@ -92,6 +102,7 @@ interface Printer {
 /** Lines as they are, bytes unchanged. */
 class RawPrinter implements Printer {
   readonly isEmpty = false;
+  readonly isOther = false;
   readonly #io: Io;
   readonly #filter: RecordFilter;
 
@@ -130,6 +141,8 @@ class RowPrinter implements Printer {
   /** The last ones, when only so many are to be shown: what has no outcome comes on top of them. */
   #held: AuditRow[] = [];
   #isEmpty = true;
+  #isTrail = false;
+  #isNoRecord = false;
 
   constructor({ io, filter, types, options, notes, last }: {
     readonly io: Io;
@@ -152,10 +165,16 @@ class RowPrinter implements Printer {
     return this.#isEmpty;
   }
 
+  get isOther(): boolean {
+    return this.#isNoRecord && !this.#isTrail;
+  }
+
   async print(lines: readonly Buffer[]): Promise<void> {
     const rows: AuditRow[] = [];
     for (const line of lines) {
       const record = readWanted(line, this.#filter);
+      if (record === "no_record") this.#isNoRecord = true;
+      else this.#isTrail = true;
       if (record === "not_wanted") continue;
       if (record === "no_record" || record === "newer") {
         this.#notes.count(record);

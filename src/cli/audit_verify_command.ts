@@ -62,16 +62,28 @@ export async function runAuditVerify(
   const keys = given.flatMap((key) => typeof key === "string" ? [] : [key]);
   if (state?.key !== undefined) keys.push(state.key);
   const paths = files.map((file) => resolve(io.cwd, file));
+  // Of files that were picked, the newest may be left out on purpose.
+  const isWhole = paths.length === 0 || paths.includes(trail ?? "");
+  const otherHead = isWhole ? state?.otherHead : state?.head ?? state?.otherHead;
   const report = await verifyTrail({
     source: paths.length === 0 ? { trail: trail! } : { files: paths }, // refused above without both
     trust: { keys, ids: given.filter((key) => typeof key === "string") },
-    // Of files that were picked, the newest may be left out on purpose.
-    head: paths.length === 0 || paths.includes(trail ?? "") ? state?.head : undefined,
+    head: isWhole ? state?.head : undefined,
+    otherHead,
     signal: io.signal,
   });
   const keyFrom = given.length > 0 ? "--key" : state?.key === undefined ? undefined : "state_dir";
+  const headGap: HeadGap | undefined = report.head === "known"
+    ? undefined
+    : given.length > 0
+    ? { why: "key_option" }
+    : state === undefined
+    ? { why: "no_state_dir" }
+    : otherHead !== undefined
+    ? { why: "other_path", path: otherHead.path }
+    : { why: state.isHeadDamaged ? "damaged" : "absent" };
   io.stdout.write(
-    options.json === true ? jsonOf(report, keyFrom) : textOf(report, keyFrom),
+    options.json === true ? jsonOf(report, keyFrom, headGap) : textOf(report, keyFrom, headGap),
   );
   return report.verdict === "intact" ? 0 : 1;
 }
@@ -127,14 +139,24 @@ function givenKey(io: Io, given: string): PublicKey | string {
 
 type KeyFrom = "--key" | "state_dir" | undefined;
 
-function jsonOf(report: VerifyReport, keyFrom: KeyFrom): string {
+/** Why it is not known what was signed last. */
+type HeadGap =
+  | { readonly why: "key_option" | "no_state_dir" | "absent" | "damaged" }
+  /** It speaks of this trail, and its signature is not here. */
+  | { readonly why: "other_path"; readonly path: string };
+
+function jsonOf(report: VerifyReport, keyFrom: KeyFrom, headGap: HeadGap | undefined): string {
   const { verdict, end, signed, keys, ...rest } = report;
   // Always there, so that whoever reads it needs no check for the key.
-  const value = { verdict, end, signed: signed ?? null, key_from: keyFrom ?? null, keys, ...rest };
+  const value = {
+    ...{ verdict, end, signed: signed ?? null, key_from: keyFrom ?? null, keys },
+    ...{ head_gap: headGap ?? null },
+    ...rest,
+  };
   return `${escapeUnseen(JSON.stringify(value))}\n`;
 }
 
-function textOf(report: VerifyReport, keyFrom: KeyFrom): string {
+function textOf(report: VerifyReport, keyFrom: KeyFrom, headGap: HeadGap | undefined): string {
   const { problems, moreProblems, notes, files, records, bytes, signed } = report;
   const lines = [
     ...problems.map((problem) =>
@@ -149,10 +171,10 @@ function textOf(report: VerifyReport, keyFrom: KeyFrom): string {
     ["files", `${files.length}, ${records} record${records === 1 ? "" : "s"}, ${sizeOf(bytes)}`],
     ["signed", signed === undefined ? "nothing" : signedText(report, signed)],
     ["key", keyText(report, keyFrom)],
-    ["end", END_TEXT[report.end]],
-    ...(report.head === "known" ? [] : [["cut", CUT_TEXT]]),
+    ["end", report.lines === 0 && report.end === "open" ? EMPTY_TEXT : END_TEXT[report.end]],
+    ...(headGap === undefined ? [] : [["cut", cutText(report, headGap)]]),
   ], "  ");
-  return `${lines}${lines === "" ? "" : "\n"}${VERDICT_TEXT[report.verdict]}\n${inertLines(facts)}`;
+  return `${lines}${lines === "" ? "" : "\n"}${verdictText(report)}\n${inertLines(facts)}`;
 }
 
 function placeOf({ file, line }: Finding<string>): string {
@@ -193,16 +215,45 @@ function inertLines(text: string): string {
   return text.split("\n").map(inertText).join("\n");
 }
 
+/** An orderly end may be the last line; behind another one there may be more. */
+function verdictText({ verdict, head, end }: VerifyReport): string {
+  return verdict === "intact" && head === "unknown" && end !== "clean"
+    ? AS_FAR_TEXT
+    : VERDICT_TEXT[verdict];
+}
+
+function cutText({ end }: VerifyReport, gap: HeadGap): string {
+  const what = end === "clean"
+    ? "it is not seen here if a later run of the edge is missing, whole"
+    : "it is not seen here if lines are missing at the end, wherever they were cut off";
+  return `${what}: ${gap.why === "other_path" ? otherText(gap.path) : GAP_TEXT[gap.why]}`;
+}
+
+function otherText(path: string): string {
+  return `audit-head.json of state_dir speaks of "${path}", and the last signature that it knows of ` +
+    "is not here";
+}
+
+const GAP_TEXT = {
+  key_option:
+    "with --key, audit-head.json of state_dir, which says what was signed last, is not read",
+  no_state_dir:
+    "no configuration names the state_dir, whose audit-head.json says what was signed last",
+  absent: "state_dir has no audit-head.json, which says what was signed last",
+  damaged: "audit-head.json of state_dir, which says what was signed last, is damaged",
+} as const;
+
+const AS_FAR_TEXT =
+  "intact as far as it goes: every line here is what was written; whether lines " +
+  "are missing at the end cannot be told here";
+const EMPTY_TEXT = "there is no line";
+
 const VERDICT_TEXT = {
   intact: "intact: every line is what was written",
   incomplete: "INCOMPLETE: every line here is what was written, but files from before are not here",
   unproven: "UNPROVEN: nothing is wrong in itself, but no key that is trusted has signed it",
   damaged: "DAMAGED: it is not what was written",
 } as const;
-
-const CUT_TEXT =
-  "one exactly at a signature would not be seen here: audit-head.json of state_dir " +
-  "has no word of this trail";
 
 const END_TEXT = {
   clean: "the edge stopped in an orderly way",

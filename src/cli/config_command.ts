@@ -1,5 +1,9 @@
 /** `mcptun config check`: what the configuration comes to, and where each value came from. @module */
 
+import { statSync } from "node:fs";
+import { dirname } from "node:path";
+
+import type { Config } from "../config/config.ts";
 import { effectiveValues } from "../config/effective.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { tomlOf } from "../config/reference.ts";
@@ -64,7 +68,7 @@ export function runConfigCheck(
 
 /** What a role or a command would refuse, on the host that it runs on; this may be the other one. */
 function hintsOf(io: Io, { config, place }: LoadedConfig): string[] {
-  const hints: string[] = [];
+  const hints = [...edgeHints(config, place)];
   const tell = (work: () => unknown, whom: string): void => {
     try {
       work();
@@ -80,4 +84,36 @@ function hintsOf(io: Io, { config, place }: LoadedConfig): string[] {
     tell(() => readUpstreamAuthorization(io, path, key), '"mcptun rift"');
   }
   return hints;
+}
+
+/** Paths that the edge needs at its start, on its host. */
+function* edgeHints(
+  { audit, policy, tunnels }: Config,
+  place: LoadedConfig["place"],
+): Generator<string> {
+  const refused = '(on this host); "mcptun edge" would refuse it';
+  if (audit.file !== undefined && kindAt(dirname(audit.file)) === "none") {
+    yield `${place(["audit", "file"])}: there is no folder "${dirname(audit.file)}" ${refused}`;
+  } else if (audit.file !== undefined && kindAt(audit.file) === "folder") {
+    yield `${place(["audit", "file"])}: "${audit.file}" is a folder ${refused}`;
+  }
+  // Without an aware tunnel it is not read.
+  if (policy.file === undefined || !tunnels.some(({ mode }) => mode === "aware")) return;
+  const kind = kindAt(policy.file);
+  if (kind === "none") {
+    yield `${place(["policy", "file"])}: there is no "${policy.file}" ${refused}`;
+  }
+  if (kind === "folder") {
+    yield `${place(["policy", "file"])}: "${policy.file}" is a folder ${refused}`;
+  }
+}
+
+function kindAt(path: string): "folder" | "other" | "none" {
+  try {
+    return statSync(path).isDirectory() ? "folder" : "other";
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    // What this user may not see, the edge's may.
+    return code === "ENOENT" || code === "ENOTDIR" ? "none" : "other";
+  }
 }

@@ -6,7 +6,7 @@ import { readWanted } from "../audit/record_filter.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { loadPolicy } from "../config/policy_file.ts";
 import { TunnelError } from "../errors.ts";
-import { filterOf } from "./audit_filter.ts";
+import { filterOf, sinceOrDay } from "./audit_filter.ts";
 import { auditFile, AuditNotes, type AuditSourceOptions } from "./audit_source.ts";
 import { type Column, fitTable, inertText, wrapped } from "./fitted_table.ts";
 import type { Io } from "./io.ts";
@@ -34,8 +34,9 @@ export async function runPolicyReplay(
   options: PolicyReplayOptions,
   clock: Clock = systemClock,
 ): Promise<0 | 1> {
-  const { since, until } = options;
-  const { filter } = filterOf({ since, until }, clock.wallNow());
+  const { until } = options;
+  const nowMs = clock.wallNow();
+  const { filter } = filterOf({ since: sinceOrDay(options, nowMs), until }, nowMs);
   const loaded = await loadPolicy({ file, cwd: io.cwd });
   // A trail that is named needs no configuration; one that is there is not read by surprise.
   const isAlone = options.file !== undefined && options.config === undefined;
@@ -94,12 +95,11 @@ function textOf(
   const lines = judged > 0
     ? [`${changed} of ${judged} recorded decisions would change with ${inertText(file)}`]
     : emptyText(replay, trail).flatMap((text) => wrapped(text, width));
-  if (changes.length > 0) {
-    const { head, rows } = fitTable(COLUMNS, changes, width);
-    lines.push("", head, ...rows);
-  }
+  if (changes.length > 0) lines.push("", ...tableLines(changes, width));
   if (otherChanges > 0) lines.push(`and ${otherChanges} more, of further users or targets`);
   const left = [
+    // Without anything that was judged, it is the first thing said.
+    [judged === 0 ? 0 : skipped.undecided, UNDECIDED_TEXT],
     [skipped.tunnel, "of tunnels that are not aware in the configuration"],
     [skipped.cut, "whose record does not hold the whole name, or all groups or messages"],
   ] as const;
@@ -133,17 +133,65 @@ function emptyText({ skipped }: PolicyReplay, trail: string): string[] {
   return [`Nothing was judged: no record in ${shown} has a decision that can be asked for`, ...why];
 }
 
+const UNDECIDED_TEXT = 'without a decision: of tunnels that are not aware (mode = "aware"), or ' +
+  "refused before it";
+
+/**
+ * The table with the whole reason; else with its word and not what that means; else with the reason
+ * below each row: it is what people ask for, and is never cut.
+ */
+function tableLines(changes: readonly ReplayChange[], width: number): string[] {
+  for (const reasonOf of [wholeReason, shortReason]) {
+    const { head, rows, leftOut } = fitTable(columnsOf(reasonOf), changes, width);
+    const fits = [head, ...rows].every((line) => line.length <= width);
+    // What a reason means is worth a column less, and not two.
+    if (fits && (reasonOf === shortReason || leftOut.length <= 1)) return [head, ...rows];
+  }
+  const { head, rows } = fitTable(NARROW_COLUMNS, changes, width);
+  const room = Math.max(1, width - INDENT.length);
+  return [
+    head,
+    ...rows.flatMap((row, at) => [
+      row,
+      ...wrapped(`because ${wholeReason(changes[at]!)}`, room).map((line) => `${INDENT}${line}`),
+    ]),
+  ];
+}
+
+const INDENT = "  ";
+
+function wholeReason({ because }: ReplayChange): string {
+  return inertText(because);
+}
+
+/** Without what its word means, in parentheses; the place of a rule stays. */
+function shortReason({ because }: ReplayChange): string {
+  return inertText(because.replace(/^(\w+: \w+|\w+) \(.*\)$/s, "$1"));
+}
+
+function columnsOf(reasonOf: (change: ReplayChange) => string): readonly Column<ReplayChange>[] {
+  return COLUMNS.map((column) =>
+    column.title === "BECAUSE" ? { ...column, cell: reasonOf } : column
+  );
+}
+
 const COLUMNS: readonly Column<ReplayChange>[] = [
   { title: "WOULD BE", cell: ({ to }) => to === "deny" ? "DENIED" : "allowed" },
   { title: "CALLS", cell: ({ count }) => String(count), align: "right" },
-  { title: "USER", cell: ({ user }) => inertText(user), minWidth: 6 },
-  { title: "TUNNEL", cell: ({ tunnel }) => inertText(tunnel), minWidth: 6 },
-  { title: "TARGET", cell: ({ kind, name }) => inertText(`${kind} ${name}`), minWidth: 14 },
+  { title: "USER", cell: ({ user }) => inertText(user) },
+  { title: "TUNNEL", cell: ({ tunnel }) => inertText(tunnel) },
+  { title: "TARGET", cell: ({ kind, name }) => inertText(`${kind} ${name}`) },
   { title: "FIRST", cell: ({ firstMs }) => timeOf(firstMs), dispensable: 2 },
   { title: "LAST", cell: ({ lastMs }) => timeOf(lastMs), dispensable: 1 },
-  { title: "BECAUSE", cell: ({ because }) => inertText(because), minWidth: 14 },
-  { title: "WAS", cell: ({ was }) => inertText(was), dispensable: 3, minWidth: 14 },
+  { title: "BECAUSE", cell: wholeReason },
+  { title: "WAS", cell: ({ was }) => inertText(was), dispensable: 3 },
 ];
+/** The reasons stand below, and names may be shortened. */
+const NARROW_COLUMNS = COLUMNS.filter(({ title }) => title !== "BECAUSE" && title !== "WAS")
+  .map((column) => {
+    const minWidth = column.title === "TARGET" ? 14 : 6;
+    return ["USER", "TUNNEL", "TARGET"].includes(column.title) ? { ...column, minWidth } : column;
+  });
 
 function jsonOf(replay: PolicyReplay, { file, layers }: Facts): unknown {
   const { judged, changed, skipped, otherChanges } = replay;

@@ -13,7 +13,7 @@ import { TunnelError } from "../errors.ts";
 import { auditCommand, auditFileOption } from "./audit_program.ts";
 import { runConfigCheck } from "./config_command.ts";
 import { refuseSecretArguments } from "./credential_source.ts";
-import { examples } from "./help_text.ts";
+import { DAY_TEXT, examples } from "./help_text.ts";
 import { runInit } from "./init_command.ts";
 import type { Io } from "./io.ts";
 import { configOption, DEFAULT_FILE, keyOption, stateDirOption } from "./key_option.ts";
@@ -312,7 +312,10 @@ function policyCommand(io: Io, outcome: Outcome): Command {
   const replay = new Command("replay")
     .description("Say which decisions of the audit trail a policy file would change")
     .argument("<file>", "the policy file, such as user.toml")
-    .option("--since <time>", "calls made then or later: 24h ago, or 2026-11-23T10:00 (UTC)", "24h")
+    .option(
+      "--since <time>",
+      `calls made then or later: 24h ago, or 2026-11-23T10:00 (UTC) ${DAY_TEXT}`,
+    )
     .option("--until <time>", "calls made before that")
     .addOption(auditFileOption())
     .addOption(config())

@@ -109,6 +109,41 @@ test("what was cut off while the edge was down is told at its start and stays fo
   assert.deepEqual(report.problems.map(({ code, line }) => [code, line]), [["truncated", 9]]);
 });
 
+test("a trail that is gone or empty when the edge starts is told, and stays found", async (t) => {
+  const told = ({ log }: AuditFolder) =>
+    log.events.filter(({ level, message }) =>
+      level === "error" && message.startsWith("The audit trail lacks lines that were signed")
+    ).map(({ fields }) => fields);
+  let tried = 0;
+  for (const take of [rm, (path: string) => writeFile(path, "")]) {
+    const made = await stopped(t);
+    await take(made.path);
+    const beforeStart = await made.verify();
+
+    const audit = await made.open();
+    audit.write(recordOf(12));
+    await audit.close();
+
+    const report = await made.verify();
+    const expected = tried === 0 ? "file_missing" : "truncated";
+    assert.deepEqual(beforeStart.problems.map(({ code }) => code), [expected]);
+    assert.deepEqual(told(made), [{ file: made.path, signed: 3, missing: "file 1" }]);
+    assert.deepEqual(report.problems.map(({ code }) => code), ["file_missing"]);
+    tried++;
+  }
+  assert.equal(tried, 2);
+});
+
+test("a trail whose last file was rotated away is whole when the edge starts", async (t) => {
+  const made = await stopped(t);
+  await rename(made.path, join(made.folder, "audit-20270115T080000Z-000001.jsonl"));
+
+  await (await made.open()).close();
+
+  assert.deepEqual(made.log.events.filter(({ level }) => level === "error"), []);
+  assert.equal((await made.verify()).verdict, "intact");
+});
+
 test("records that somebody adds while the edge is down are found, with or without a line that opens", async (t) => {
   const made = await stopped(t);
   const whole = await readFile(made.path, "utf8");

@@ -271,6 +271,28 @@ test("a file that was removed under the edge is told of, and found by verify", a
   assert.deepEqual(report.problems.map(({ code }) => code), ["file_missing"]);
 });
 
+test("a file that was emptied under the edge is told of, and the next one is whole", async (t) => {
+  const { open, path, verify, log, clock, lines } = await auditFolder(t);
+  const audit = await open();
+  for (let number = 0; number < 9; number++) audit.write(recordOf(number));
+  await audit.flush();
+  await writeFile(path, "");
+
+  clock.advance(AUDIT_RETRY_MS);
+  audit.write(recordOf(20));
+  await audit.flush();
+  await audit.close();
+
+  const told = log.events.filter(({ message }) => message.startsWith("The audit file was cut"));
+  assert.deepEqual(told.map(({ level, fields }) => [level, fields?.["found"]]), [["error", 0]]);
+  assert.equal(JSON.parse((await lines())[0]!).file, 2);
+  assert.equal((await lines()).length, 4);
+  const report = await verify();
+  // What is left of the file does not say its number.
+  assert.deepEqual(report.problems.map(({ code }) => code), ["start_missing", "file_missing"]);
+  assert.equal(report.end, "clean");
+});
+
 test("an unsigned line that says older files need not be there does not hide that they are gone", async (t) => {
   const { open, path, lines, verify, folder } = await auditFolder(t);
   const audit = await open({ rotateBytes: 20_000, keepFiles: 0, keepMs: 0 });

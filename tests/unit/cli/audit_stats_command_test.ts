@@ -33,6 +33,15 @@ trail.write([
 ]);
 const argv = ["audit", "stats", "--file", "audit.jsonl"];
 
+test("without --since it is the day before --until", async () => {
+  const within = await runIn(trail.folder, [...argv, "--until", "2026-11-26"]);
+  const before = await runIn(trail.folder, [...argv, "--until", "2026-01-01"]);
+
+  assert.equal(within.code, 0, within.stderr);
+  assert.match(within.stdout, /^4 exchanges, /);
+  assert.deepEqual(before, { code: 0, stdout: "No exchange in this time\n", stderr: "" });
+});
+
 test("stats are tables by tunnel, user and tool, inert", async () => {
   const { code, stdout, stderr } = await runIn(trail.folder, [...argv, "--since", "2026-11-25"]);
 

@@ -396,6 +396,22 @@ test("-n is the number of lines, also with some that have no outcome", async () 
   assert.deepEqual(counts, [0, 1, 3, 6]);
 });
 
+test("a file that is no trail is refused", async () => {
+  const other = new TrailFolder();
+  other.write(['[[policy]]\nusers = ["*"]\n']);
+
+  const { code, stdout, stderr } = await runIn(other.folder, [
+    "audit",
+    "tail",
+    "--file",
+    other.path,
+  ]);
+  other.close();
+
+  assert.deepEqual([code, stdout], [2, ""]);
+  assert.match(stderr, /audit\.jsonl": it is not an audit trail of mcptun\n/);
+});
+
 test("when there is nothing to show, that is said on standard error", async () => {
   const other = new TrailFolder();
   other.write([textOfLines([openLine(at(0)), checkpointLine(at(0))])]);

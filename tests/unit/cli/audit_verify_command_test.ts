@@ -63,8 +63,94 @@ test("a key that only the file names proves nothing, and one that is named does"
   assert.match(alone.stdout, /^UNPROVEN: /);
   assert.match(alone.stdout, /\(not trusted\): the file's own word; name the key with --key/);
   assert.match(byFile.stdout, /trusted from --key/);
-  assert.match(byFile.stdout, /cut {5}one exactly at a signature would not be seen here/);
+  assert.match(byFile.stdout, /^intact: /);
+  assert.match(byFile.stdout, /cut {5}it is not seen here if a later run .*: with --key, audit-h/);
+  assert.match(alone.stdout, /cut {5}.*: no configuration names the state_dir, whose audit-head/);
   assert.match(byOther.stdout, /KEY_UNKNOWN: signed with key /);
+});
+
+test("a copy that was cut anywhere is intact only as far as it goes, and one that is whole is sure", async (t) => {
+  const { folder, path, lines } = await written(t);
+  const all = await lines();
+  const state = async (kept: number) => {
+    await writeFile(join(folder, "copy"), all.slice(0, kept).map((line) => `${line}\n`).join(""));
+    return await runIn(folder, ["audit", "verify", "copy"]);
+  };
+  const at = all.findIndex((line, index) => index > 2 && line.includes('"type":"checkpoint"'));
+  let tried = 0;
+  for (const kept of [at + 1, at + 3]) {
+    const { code, stdout } = await state(kept);
+
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /^intact as far as it goes: .* missing at the end cannot be told here\n/);
+    assert.ok(stdout.includes(`audit-head.json of state_dir speaks of "${path}", and`), stdout);
+    tried++;
+  }
+  const whole = await state(all.length);
+  const json = JSON.parse((await runIn(folder, ["audit", "verify", "copy", "--json"])).stdout);
+
+  assert.equal(tried, 2);
+  assert.match(whole.stdout, /^intact: /);
+  assert.doesNotMatch(whole.stdout, /^ +cut /m);
+  assert.deepEqual([json.head, json.head_gap], ["known", null]);
+});
+
+test("a trail that was moved with its state directory says which path is known of it", async (t) => {
+  const { folder, path, lines } = await written(t);
+  const moved = join(folder, "moved.jsonl");
+  const cut = (await lines()).slice(0, 10);
+  await rename(path, moved);
+  const text = '[edge]\nstate_dir = "state"\n[audit]\nfile = "moved.jsonl"\n';
+  await writeFile(join(folder, "mcptun.toml"), text);
+
+  const whole = await runIn(folder, ["audit", "verify"]);
+  await writeFile(moved, `${cut.join("\n")}\n`);
+  const json = JSON.parse((await runIn(folder, ["audit", "verify", "--json"])).stdout);
+  await rm(join(folder, "state", "audit-head.json"));
+  const absent = await runIn(folder, ["audit", "verify"]);
+
+  assert.equal(whole.code, 0, whole.stderr);
+  assert.doesNotMatch(whole.stdout, /^ +cut /m);
+  assert.deepEqual([json.verdict, json.head, json.head_gap], ["intact", "unknown", {
+    why: "other_path",
+    path,
+  }]);
+  assert.match(
+    absent.stdout,
+    /: state_dir has no audit-head\.json, which says what was signed last/,
+  );
+});
+
+test("a trail that is gone is damage when the edge had signed records of it", async (t) => {
+  const { folder, path } = await written(t);
+  await rm(path);
+
+  const { code, stdout } = await runIn(folder, ["audit", "verify"]);
+  await rm(join(folder, "state", "audit-head.json"));
+  const unknown = await runIn(folder, ["audit", "verify"]);
+
+  assert.equal(code, 1);
+  assert.ok(stdout.startsWith(`${path}: FILE_MISSING: there is no file of this trail, `), stdout);
+  assert.match(stdout, /has signed 20 records, up to file 1/);
+  assert.match(stdout, /\nDAMAGED: /);
+  assert.match(stdout, /end {5}there is no line\n/);
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.stderr, /no such file/);
+});
+
+test("a file that is no trail is refused as one", async (t) => {
+  const { folder } = await written(t);
+  await writeFile(join(folder, "user.toml"), '[[policy]]\nusers = ["*"]\n');
+  await writeFile(join(folder, "empty.jsonl"), "");
+
+  const other = await runIn(folder, ["audit", "verify", "user.toml"]);
+  const empty = await runIn(folder, ["audit", "verify", "empty.jsonl"]);
+
+  assert.equal(other.code, 2);
+  assert.match(other.stderr, /user\.toml": it is not an audit trail of mcptun/);
+  assert.equal(empty.code, 1);
+  assert.match(empty.stdout, /^UNPROVEN: /);
+  assert.match(empty.stdout, /end {5}there is no line\n/);
 });
 
 test("a trail that somebody wrote anew with a key of their own is found", async (t) => {

@@ -10,7 +10,7 @@ import {
   toolLine,
   TRAIL_MS,
 } from "../../support/audit_lines.ts";
-import { runIn } from "../../support/run_cli.ts";
+import { runIn, TextSink } from "../../support/run_cli.ts";
 import { TrailFolder } from "../../support/trail_folder.ts";
 
 const trail = new TrailFolder();
@@ -99,6 +99,7 @@ test("a policy that decides alike exits 0", async () => {
     stdout,
     `0 of 9 recorded decisions would change with same.toml
 
+Not judged: 2 without a decision: of tunnels that are not aware (mode = "aware"), or refused before it
 Not judged: 1 whose record does not hold the whole name, or all groups or messages
 Only the user layer is judged: the tunnels' own rules are in the configuration (add --config mcptun.toml)
 `,
@@ -143,6 +144,43 @@ test("what would change is grouped, new denials first, and exits 1", async () =>
     /^allowed +1 +alice +code-server +tool delete_file .* user: allow_tools "delete_file" \(other\.toml:3:26\) +user: not_in_allow_list$/,
   );
   assert.equal(rows[3], "");
+});
+
+test("a narrow terminal gets the whole reason, below each row when there is no room in it", async () => {
+  const at = async (columns: number) => {
+    const stdout = Object.assign(new TextSink(), { isTTY: true, columns });
+    const argv = ["policy", "replay", "other.toml", "--since", "2026-11-25", "--file"];
+    await runIn(trail.folder, [...argv, "audit.jsonl"], { stdout });
+    return stdout.text.split("\n");
+  };
+  const widths = [60, 80, 100, 130, 160];
+  let tried = 0;
+  for (const columns of widths) {
+    const lines = await at(columns);
+
+    assert.ok(lines.every((line) => line.length <= columns), lines.join("\n"));
+    const text = lines.join(" ").replace(/ +/g, " ");
+    assert.ok(text.includes('user: allow_tools "delete_file" (other.toml:3:26)'), text);
+    assert.ok(text.includes("user: not_in_allow_list"), text);
+    assert.ok(text.includes("write_file"), text);
+    tried++;
+  }
+  assert.equal(tried, widths.length);
+  assert.match((await at(160))[2]!, / BECAUSE$/);
+  assert.doesNotMatch((await at(80))[2]!, /BECAUSE|WAS/);
+});
+
+test("without --since it is the day before --until", async () => {
+  const run = (...more: string[]) =>
+    runIn(trail.folder, ["policy", "replay", "same.toml", "--file", "audit.jsonl", ...more]);
+
+  const within = await run("--until", "2026-11-26", "--json");
+  const before = await run("--until", "2026-01-01", "--json");
+
+  assert.equal(within.code, 0, within.stderr);
+  assert.equal((JSON.parse(within.stdout) as { judged: number }).judged, 9);
+  assert.equal(before.code, 0, before.stderr);
+  assert.equal((JSON.parse(before.stdout) as { judged: number }).judged, 0);
 });
 
 test("with a configuration the tunnels' rules are judged too", async () => {

@@ -151,7 +151,8 @@ test("what init writes of aware tunnels, policy and audit works once it is comme
   const { code, stdout, stderr } = await run(["config", "check", "--config", "commented_in.toml"]);
 
   assert.equal(count, 7);
-  assert.deepEqual([code, stderr], [0, ""]);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /^mcptun: warning: .* policy\.file: there is no ".*user\.toml" .*\n$/);
   const shown = (key: string, value: string) =>
     new RegExp(`^${key.replace(/[.[\]]/g, "\\$&")} +file +${value}`, "m");
   assert.match(stdout, shown("tunnel[0].mode", '"aware"'));
@@ -291,6 +292,32 @@ authorization_file = "gone.txt"
     /warning: edge\.tunnel_address: missing, .*"mcptun token issue --rift" would/,
   );
   assert.match(stderr, /warning: hints\.toml:8:1 rift\.expose\[0\]\.authorization_file: .*no such/);
+  const { valid, warnings } = JSON.parse(json.stdout) as { valid: boolean; warnings: string[] };
+  assert.deepEqual([valid, warnings.length], [true, 2]);
+});
+
+test("config check warns of files that the edge would not find, with their places", async () => {
+  const text = `[audit]
+file = "nowhere/audit.jsonl"
+[policy]
+file = "absent.toml"
+[[tunnel]]
+name = "a"
+mode = "aware"
+auth = "edge"
+allow_tools = ["read_*"]
+`;
+  writeFileSync(join(folder, "paths.toml"), `[edge]\ntunnel_address = "e.example:1"\n${text}`);
+
+  const { code, stderr } = await run(["config", "check", "--config", "paths.toml"]);
+  const json = await run(["config", "check", "--config", "paths.toml", "--json"]);
+
+  assert.equal(code, 0, stderr);
+  assert.match(
+    stderr,
+    /paths\.toml:4:1 audit\.file: there is no folder ".*nowhere" \(on this host\)/,
+  );
+  assert.match(stderr, /paths\.toml:6:1 policy\.file: there is no ".*absent\.toml" \(on this /);
   const { valid, warnings } = JSON.parse(json.stdout) as { valid: boolean; warnings: string[] };
   assert.deepEqual([valid, warnings.length], [true, 2]);
 });
