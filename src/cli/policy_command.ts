@@ -150,7 +150,8 @@ function testProblem(
   const explanation = explain(layers, principalOf(user, groups), target);
   if (explanation.decision === expect) return undefined;
   const why = explanation.layers
-    .map((layer) => `${layer.layer}: ${layer.decision}, ${reasonText(layer)}`).join("; ");
+    .map((layer) => `${layer.layer}: ${layer.decision}, ${reasonText({ ...layer, tunnel })}`)
+    .join("; ");
   return `${loaded.place(["test", index])}: expected ${expect}, got ${explanation.decision} for ` +
     `user ${JSON.stringify(user)}, ${target.kind} ${JSON.stringify(target.name)} (${why})`;
 }
@@ -244,7 +245,13 @@ function textOf({ explanation, principal, tunnel, target }: {
   const head = `${explanation.decision}: user ${JSON.stringify(user)}${of}, ` +
     `${target.kind} ${JSON.stringify(target.name)}, tunnel ${JSON.stringify(tunnel)}\n\n`;
   return head +
-    columns(explanation.layers.map((layer) => [layer.layer, layer.decision, reasonText(layer)]));
+    columns(
+      explanation.layers.map((layer) => [
+        layer.layer,
+        layer.decision,
+        reasonText({ ...layer, tunnel }),
+      ]),
+    );
 }
 
 function count(number: number, one: string, many: string): string {

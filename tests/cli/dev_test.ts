@@ -174,6 +174,31 @@ test("dev with a policy says whom it judges by which file, and that a mended fil
   assert.match(judged, /^allowed {2}"bob" {2}initialize {2}user layer: ordinary_method \(/);
 });
 
+test("dev warns at start and after an edit when no policy applies to its user on its tunnel", async () => {
+  const file = join(folder, "other.toml");
+  const text = '[[policy]]\nusers = ["alice"]\ntunnels = ["code-server"]\nallow_tools = ["echo"]\n';
+  writeFileSync(file, text);
+  const argv = ["dev", "--port", "0", "--policy", "other.toml", "--user", "alice"];
+  const dev = startCli(argv, { env, cwd: folder });
+  const atStart =
+    /^mcptun: warning: no \[\[policy\]\] of other\.toml applies to user "alice" on tunnel "dev"/;
+  await dev.stderrMatch(atStart);
+  const facts = await dev.lines(DEV_LINES + 2);
+  const [url, token] = ["URL", "Token"].map((name) =>
+    new RegExp(`^ {2}${name} +(\\S+)$`, "m").exec(facts.join("\n"))![1]!
+  );
+  await post(url!, token);
+  const judged = (await dev.lines(DEV_LINES + 3)).at(-1)!;
+  writeFileSync(file, text.replace('"alice"', '"alicia"'));
+  await dev.lines(DEV_LINES + 4);
+  await dev.stderrMatch(/applies[^]*applies to user "alice" on tunnel "dev"/);
+  dev.signal("SIGTERM");
+  const { code } = await dev.result;
+
+  assert.match(judged, /^DENIED .* user layer: no_policy \(.*for tunnel "dev"/);
+  assert.equal(code, 0);
+});
+
 /** Lines that dev prints without a policy. */
 const DEV_LINES = 25;
 
