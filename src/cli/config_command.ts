@@ -1,6 +1,6 @@
 /** `mcptun config check`: what the configuration comes to, and where each value came from. @module */
 
-import { effectiveValues } from "../config/effective.ts";
+import { type EffectiveValue, effectiveValues } from "../config/effective.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { tomlOf } from "../config/reference.ts";
 import { TunnelError } from "../errors.ts";
@@ -33,7 +33,7 @@ export function runConfigCheck(
   }
   for (const hint of hints) warn(io, hint);
   const token = io.env["MCPTUN_TOKEN"];
-  const values = [
+  const values: EffectiveValue[] = [
     ...effectiveValues(loaded),
     ...(token === undefined || token === ""
       ? []
@@ -54,10 +54,11 @@ export function runConfigCheck(
       : `${loaded.file} is valid\n\n`,
   );
   io.stdout.write(
-    columns(values.map(({ key, value, origin }) => [
+    columns(values.map(({ key, value, origin, tunnel }) => [
       key,
       origin,
-      value === undefined ? "(not set)" : value === "[redacted]" ? value : tomlOf(value),
+      (value === undefined ? "(not set)" : value === "[redacted]" ? value : tomlOf(value)) +
+      (tunnel === undefined ? "" : `  # ${tunnel}`),
     ])),
   );
 }

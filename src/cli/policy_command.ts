@@ -50,8 +50,21 @@ export async function runPolicyCheck(
   file: string,
   options: PolicyCheckOptions,
 ): Promise<void> {
-  const config = loadNamed(io, options.config);
-  const text = await readPolicyText({ file, cwd: io.cwd });
+  let config: LoadedConfig | undefined;
+  let text: string;
+  try {
+    config = loadNamed(io, options.config);
+    text = await readPolicyText({ file, cwd: io.cwd });
+  } catch (error) {
+    if (options.json === true && error instanceof TunnelError) {
+      const none = { policies: 0, tests: 0, failed: 0 };
+      const problems = error.message.split("\n");
+      io.stdout.write(
+        `${JSON.stringify({ valid: false, file, ...none, problems, warnings: [] })}\n`,
+      );
+    }
+    throw error;
+  }
   const report = reportOf({ io, file, text, config });
   const isStrict = options.strict === true;
   const problems = isStrict ? [...report.problems, ...report.warnings] : report.problems;

@@ -75,17 +75,19 @@ test("dev leaves nothing behind when the terminal closes, or a second signal wil
   assert.deepEqual(stateFolders(), []);
 });
 
-test("the curl line of dev works as printed", async (t) => {
+test("the curl lines of dev work as printed", async (t) => {
   const dev = startCli(["dev", "--json", "--port", "0"], { env });
-  const { curl } = JSON.parse((await dev.lines(1))[0]!) as DevFacts;
+  const { curl, curlCall } = JSON.parse((await dev.lines(1))[0]!) as DevFacts;
 
   const { output, missing } = await shell(`${curl} -i`);
+  const called = await shell(`${curlCall} -i`);
   dev.signal("SIGINT");
   await dev.result;
 
   if (missing) return t.skip("no curl here");
   assert.match(output, /^HTTP\/1\.1 200 /);
   assert.match(output, /"serverInfo"/);
+  assert.match(called.output, /^HTTP\/1\.1 200 [^]*"hello"/);
 });
 
 test("dev prints a config entry and a curl line that carry its URL and token", async () => {
@@ -200,12 +202,13 @@ test("dev warns at start and after an edit when no policy applies to its user on
 });
 
 /** Lines that dev prints without a policy. */
-const DEV_LINES = 25;
+const DEV_LINES = 29;
 
 interface DevFacts {
   readonly url: string;
   readonly token: string;
   readonly curl: string;
+  readonly curlCall: string;
 }
 
 async function post(url: string, token?: string): Promise<{ status: number; body: string }> {

@@ -142,7 +142,23 @@ test("a file that cannot be read exits 2", async () => {
     assert.equal(code, 2);
     assert.equal(stdout, "");
   }
+  const json = await run("check", "nowhere.toml", "--json");
+  assert.equal(json.code, 2);
+  assert.match(
+    json.stdout,
+    /^\{"valid":false,"file":"nowhere\.toml",.*"problems":\["Cannot read policy file/,
+  );
   assert.match(missing.stderr, /^mcptun: Cannot read policy file "nowhere\.toml": no such file/);
+});
+
+test("files that stand in each other's place are told so", async () => {
+  const policy = await run("check", "mcptun.toml");
+  const config = await run("check", "user.toml", "--config", "user.toml");
+
+  assert.equal(policy.code, 1);
+  assert.match(policy.stderr, /tunnel: unknown table \(it belongs to mcptun\.toml/);
+  assert.equal(config.code, 2);
+  assert.match(config.stderr, /policy: a list is not a table \(tables with rules of users belong/);
 });
 
 test("an explanation has every layer with the rule that decided and its place", async () => {
