@@ -17,6 +17,7 @@ import { lintPolicies, lintRules } from "../policy/lint.ts";
 import { type Target, TARGET_KINDS } from "../policy/target.ts";
 import type { Principal } from "../principal.ts";
 import type { Io } from "./io.ts";
+import { explainHints, policyHints } from "./policy_hints.ts";
 import { columns, warn } from "./report.ts";
 
 /** What `policy check` is told. */
@@ -106,9 +107,16 @@ export async function runPolicyExplain(
     return;
   }
   io.stdout.write(textOf({ explanation, principal, tunnel, target }));
+  if (explanation.decision === "deny") {
+    const hints = explainHints({ loaded, config, principal, tunnel, target });
+    if (hints.length > 0) io.stdout.write(`\n${hints.join("\n")}\n`);
+  }
   if (config === undefined) {
     io.stdout.write(
-      "\nOnly the user layer is judged: the tunnel's own rules are in the configuration " +
+      `\nOnly the user layer is judged, and whether there is a tunnel ${
+        JSON.stringify(tunnel)
+      } is ` +
+        "not checked: the tunnels and their own rules are in the configuration " +
         "(add --config mcptun.toml)\n",
     );
   }
@@ -141,6 +149,7 @@ function reportOf({ io, file, text, config }: {
   const declared = config?.config.tunnels.map(({ name }) => name);
   const warnings = lintPolicies(loaded.entries, declared)
     .map(({ path, text }) => `${loaded.place(path)}: ${text}`);
+  warnings.push(...policyHints(loaded, config));
   if (config !== undefined) warnings.push(...configWarnings({ io, file, config }));
   const { policy, tests } = loaded;
   return {
