@@ -78,6 +78,7 @@ export interface AdminTunnel {
   readonly name: string;
   readonly url: string;
   readonly protocol: "mcp" | "http";
+  readonly mode: "transparent" | "aware";
   readonly auth: "edge" | "upstream";
   readonly rifts: readonly AdminRift[];
   /** Names of rifts that are connected and will serve it once their private server answers. */

@@ -43,7 +43,9 @@ export function askAdmin(
     asked.on("timeout", () => asked.destroy(new Error("no answer in time")));
     asked.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT" || error.code === "ECONNREFUSED") resolve(undefined);
-      else fail(error.message);
+      else if (error.code === "EACCES" || error.code === "EPERM") {
+        fail("permission denied (run this as the user that the edge runs as)");
+      } else fail(error.message);
     });
     asked.on("response", (answer) => {
       const chunks: Uint8Array[] = [];

@@ -4,7 +4,7 @@ import { statSync } from "node:fs";
 import { dirname } from "node:path";
 
 import type { Config } from "../config/config.ts";
-import { effectiveValues } from "../config/effective.ts";
+import { type EffectiveValue, effectiveValues } from "../config/effective.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { tomlOf } from "../config/reference.ts";
 import { TunnelError } from "../errors.ts";
@@ -37,7 +37,7 @@ export function runConfigCheck(
   }
   for (const hint of hints) warn(io, hint);
   const token = io.env["MCPTUN_TOKEN"];
-  const values = [
+  const values: EffectiveValue[] = [
     ...effectiveValues(loaded),
     ...(token === undefined || token === ""
       ? []
@@ -58,10 +58,11 @@ export function runConfigCheck(
       : `${loaded.file} is valid\n\n`,
   );
   io.stdout.write(
-    columns(values.map(({ key, value, origin }) => [
+    columns(values.map(({ key, value, origin, tunnel }) => [
       key,
       origin,
-      value === undefined ? "(not set)" : value === "[redacted]" ? value : tomlOf(value),
+      (value === undefined ? "(not set)" : value === "[redacted]" ? value : tomlOf(value)) +
+      (tunnel === undefined ? "" : `  # ${tunnel}`),
     ])),
   );
 }

@@ -11,7 +11,7 @@ import type { LogConfig } from "../config/config.ts";
 import { loadConfig, type LoadedConfig } from "../config/load.ts";
 import { parseUpstream, shownUrl } from "../config/value.ts";
 import { type Edge, startEdge } from "../edge/edge.ts";
-import type { JudgedMessage } from "../edge/edge_options.ts";
+import type { JudgedMessage, PolicyDecider } from "../edge/edge_options.ts";
 import { TunnelError } from "../errors.ts";
 import { type Credential, issueRiftCredential } from "../identity/credential.ts";
 import { CredentialStore } from "../identity/credential_store.ts";
@@ -59,7 +59,11 @@ export async function runDev(io: Io, options: DevCommandOptions): Promise<void> 
   const user = requireUser(options);
   // Before anything starts: a policy with a mistake in it is the first thing to hear of.
   const load = (): LoadedConfig => devConfig(port, policy);
-  await policyDecider(load(), { clock: systemClock });
+  const warnOfNobody = (decider: PolicyDecider | undefined): void => {
+    if (appliesTo(decider, user)) return;
+    warn(io, nobodyText(user, options.policy!)); // there is a decider with a policy only
+  };
+  warnOfNobody(await policyDecider(load(), { clock: systemClock }));
   const log = pinoLogger({ ...devLog(io), destination: io.stderr });
   const life = new AbortController();
   const stateDir = mkdtempSync(join(tmpdir(), "mcptun-dev-"));
@@ -76,9 +80,11 @@ export async function runDev(io: Io, options: DevCommandOptions): Promise<void> 
       onJudged: policy === undefined || options.json === true
         ? undefined
         : (judged) => void io.stdout.write(judgedLine(judged)),
-      onReloaded: policy === undefined || options.json === true
-        ? undefined
-        : () => void io.stdout.write(reloadedLine(options.policy!)),
+      onReloaded: (decider) => {
+        if (policy === undefined) return;
+        if (options.json !== true) io.stdout.write(reloadedLine(options.policy!));
+        warnOfNobody(decider);
+      },
       onHangup: policy === undefined ? undefined : io.onHangup,
       policy: policy === undefined ? undefined : { shown: options.policy!, path: policy },
       stateDir,
@@ -111,7 +117,7 @@ interface DevContext {
   readonly user: { readonly user: string; readonly groups: readonly string[] };
   readonly onJudged: ((judged: JudgedMessage) => void) | undefined;
   /** The policy file was read again and is in force. */
-  readonly onReloaded: (() => void) | undefined;
+  readonly onReloaded: (decider: PolicyDecider | undefined) => void;
   readonly onHangup: Io["onHangup"];
   /** As it was named; absolute for machines, who need not know the folder. */
   readonly policy: { readonly shown: string; readonly path: string } | undefined;
@@ -165,7 +171,7 @@ async function startAll(context: DevContext, running: Running): Promise<DevFacts
     reload: async () => {
       const parts = await edgePartsOf(load(), { clock, signal });
       edge.update({ ...parts, clientAuth });
-      context.onReloaded?.();
+      context.onReloaded(parts.policy);
     },
     files: () => filesOf(loaded),
     stamps,
@@ -258,10 +264,28 @@ function requireUser({ user, groups }: DevCommandOptions): DevContext["user"] {
 /** One line for people: who asked for what, and what came of it. */
 function judgedLine({ principal, method, target, decision }: JudgedMessage): string {
   const what = target.kind === "method" ? method : `${method} ${quotedName(target.name)}`;
-  const rule = reasonText({ ...decision, decision: decision.allowed ? "allow" : "deny" });
+  const rule = reasonText({
+    ...decision,
+    decision: decision.allowed ? "allow" : "deny",
+    tunnel: TUNNEL,
+  });
   const word = decision.allowed ? "allowed" : "DENIED ";
   const layer = decision.layer === undefined ? "" : `${decision.layer} layer: `;
   return `${word}  ${quotedName(principal.user)}  ${what}  ${layer}${rule}\n`;
+}
+
+/** Is there a policy that names the user on the tunnel of `dev`, or no policy at all? */
+function appliesTo(decider: PolicyDecider | undefined, user: DevContext["user"]): boolean {
+  const principal = { ...user, how: "user_token" } as const;
+  const asked = { kind: "method", name: "initialize" } as const;
+  return decider?.decide(TUNNEL, principal, asked).reason !== "no_policy";
+}
+
+function nobodyText({ user, groups }: DevContext["user"], file: string): string {
+  const of = groups.length === 0 ? "" : ` of ${groups.map(quotedName).join(", ")}`;
+  return `no [[policy]] of ${inertText(file)} applies to user ${quotedName(user)}${of} on tunnel ` +
+    `"${TUNNEL}", so everything is denied (the tunnel of this run is "${TUNNEL}": a policy with ` +
+    `tunnels must name it; --user and --groups say who asks)`;
 }
 
 /** One line for people: a change of the policy file counts from now on. */

@@ -34,6 +34,7 @@ export function devText(facts: DevFacts): string {
     `\nEntry for the JSON config of an MCP client:\n\n` +
     `${JSON.stringify(clientConfig(facts), undefined, 2)}\n` +
     `\nTry it:\n\n${curlLine(facts)}\n` +
+    (facts.sample ? `\nCall a tool of the sample:\n\n${curlCallLine(facts)}\n` : "") +
     `\nCtrl-C ends everything\n`;
 }
 
@@ -52,6 +53,7 @@ export function devJson(facts: DevFacts): string {
       version,
       clientConfig: clientConfig(facts),
       curl: curlLine(facts),
+      ...(facts.sample ? { curlCall: curlCallLine(facts) } : {}),
     })
   }\n`;
 }
@@ -66,24 +68,48 @@ function clientConfig({ url, token }: DevFacts): Record<string, unknown> {
 }
 
 /** One line for a POSIX shell: a legacy `initialize`, which servers of every revision answer. */
-function curlLine({ url, token, version }: DevFacts): string {
-  const body = JSON.stringify({
+function curlLine(facts: DevFacts): string {
+  return curlOf(facts, [], {
     jsonrpc: "2.0",
     id: 1,
     method: "initialize",
     params: {
       protocolVersion: "2025-11-25",
       capabilities: {},
-      clientInfo: { name: "curl", version },
+      clientInfo: { name: "curl", version: facts.version },
     },
   });
+}
+
+/** One line that calls the tool `echo`: of 2026-07-28, which needs no session. */
+function curlCallLine(facts: DevFacts): string {
+  const version = "2026-07-28";
+  const headers = [`MCP-Protocol-Version: ${version}`, "Mcp-Method: tools/call", "Mcp-Name: echo"];
+  return curlOf(facts, headers, {
+    jsonrpc: "2.0",
+    id: 1,
+    method: "tools/call",
+    params: {
+      name: "echo",
+      arguments: { text: "hello" },
+      _meta: {
+        "io.modelcontextprotocol/protocolVersion": version,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": { name: "curl", version: facts.version },
+      },
+    },
+  });
+}
+
+function curlOf({ url, token }: DevFacts, headers: readonly string[], body: object): string {
   return [
     "curl -sS",
     shellWord(url),
     `-H 'Authorization: Bearer ${token}'`,
     "-H 'Content-Type: application/json'",
     "-H 'Accept: application/json, text/event-stream'",
-    `-d '${body}'`,
+    ...headers.map((header) => `-H '${header}'`),
+    `-d '${JSON.stringify(body)}'`,
   ].join(" ");
 }
 

@@ -23,6 +23,7 @@ import { withListenProblem } from "./listen_problem.ts";
 import { openAdmin } from "./open_admin.ts";
 import { readOtlpHeaders } from "./otlp_headers.ts";
 import { readProduct } from "./product.ts";
+import { warnOfFailedTests } from "./policy_setup.ts";
 import { columns } from "./report.ts";
 
 /** What `edge` is told. */
@@ -77,6 +78,10 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
   });
   const life = new AbortController();
   const { signal } = life;
+  const testPolicy = (policy: typeof parts.policy): Promise<void> => {
+    const { file: config, config: { policy: { file } } } = loaded;
+    return warnOfFailedTests(policy, { file, config, log, clock, signal });
+  };
   try {
     const running = await startEdge({
       ...parts,
@@ -109,6 +114,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
           });
         }
         loaded = changed;
+        await testPolicy(parts.policy);
       },
       files: () => filesOf(loaded),
       stamps,
@@ -139,6 +145,7 @@ export async function runEdge(io: Io, options: EdgeCommandOptions): Promise<void
       log.warn("Nothing is on record of what clients do on aware tunnels: set audit.file");
     }
     await warnOfNobody(state, loaded, clock, log);
+    await testPolicy(parts.policy);
     await aborted(io.signal);
     log.info("Edge is stopping", { drainMs: loaded.config.edge.drainMs });
     state.note(running);
@@ -206,11 +213,15 @@ function printFacts(io: Io, edge: Edge, { config }: LoadedConfig): void {
       ...(config.edge.hosts.length === 0 ? [] : [["hosts", config.edge.hosts.join(", ")]]),
       ["rifts", `${host}:${port} (UDP)`],
       ...config.tunnels.map((
-        { name, protocol, auth },
+        { name, protocol, auth, mode },
       ) => [
         "tunnel",
         `${name}  ${protocol}  ${edge.tunnelUrl(name)}  ${
-          auth === "edge" ? "clients authenticate here" : "the private server authenticates"
+          mode === "aware"
+            ? "aware, clients authenticate here"
+            : auth === "edge"
+            ? "clients authenticate here"
+            : "the private server authenticates"
         }`,
       ]),
       ...(policy.file === undefined || !isAsked ? [] : [["policy", policy.file]]),

@@ -4,7 +4,7 @@ import type { LoadedConfig } from "../config/load.ts";
 import type { EdgeUpdate } from "../edge/edge.ts";
 import { TunnelError } from "../errors.ts";
 import type { SliceOptions } from "../runtime/slices.ts";
-import { policyDecider } from "./policy_setup.ts";
+import { policyDecider, type TestedDecider } from "./policy_setup.ts";
 import { readPublicTls } from "./public_tls.ts";
 
 /**
@@ -17,7 +17,9 @@ import { readPublicTls } from "./public_tls.ts";
 export async function edgePartsOf(
   loaded: LoadedConfig,
   slices: SliceOptions,
-): Promise<Omit<EdgeUpdate, "clientAuth">> {
+): Promise<
+  Omit<EdgeUpdate, "clientAuth" | "policy"> & { readonly policy: TestedDecider | undefined }
+> {
   const { edge, tunnels, auth } = loaded.config;
   if (tunnels.length === 0) {
     throw new TunnelError(

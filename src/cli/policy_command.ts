@@ -17,6 +17,7 @@ import { lintPolicies, lintRules } from "../policy/lint.ts";
 import { type Target, TARGET_KINDS } from "../policy/target.ts";
 import type { Principal } from "../principal.ts";
 import type { Io } from "./io.ts";
+import { explainHints, policyHints } from "./policy_hints.ts";
 import { columns, warn } from "./report.ts";
 
 /** What `policy check` is told. */
@@ -50,8 +51,21 @@ export async function runPolicyCheck(
   file: string,
   options: PolicyCheckOptions,
 ): Promise<void> {
-  const config = loadNamed(io, options.config);
-  const text = await readPolicyText({ file, cwd: io.cwd });
+  let config: LoadedConfig | undefined;
+  let text: string;
+  try {
+    config = loadNamed(io, options.config);
+    text = await readPolicyText({ file, cwd: io.cwd });
+  } catch (error) {
+    if (options.json === true && error instanceof TunnelError) {
+      const none = { policies: 0, tests: 0, failed: 0 };
+      const problems = error.message.split("\n");
+      io.stdout.write(
+        `${JSON.stringify({ valid: false, file, ...none, problems, warnings: [] })}\n`,
+      );
+    }
+    throw error;
+  }
   const report = reportOf({ io, file, text, config });
   const isStrict = options.strict === true;
   const problems = isStrict ? [...report.problems, ...report.warnings] : report.problems;
@@ -93,9 +107,16 @@ export async function runPolicyExplain(
     return;
   }
   io.stdout.write(textOf({ explanation, principal, tunnel, target }));
+  if (explanation.decision === "deny") {
+    const hints = explainHints({ loaded, config, principal, tunnel, target });
+    if (hints.length > 0) io.stdout.write(`\n${hints.join("\n")}\n`);
+  }
   if (config === undefined) {
     io.stdout.write(
-      "\nOnly the user layer is judged: the tunnel's own rules are in the configuration " +
+      `\nOnly the user layer is judged, and whether there is a tunnel ${
+        JSON.stringify(tunnel)
+      } is ` +
+        "not checked: the tunnels and their own rules are in the configuration " +
         "(add --config mcptun.toml)\n",
     );
   }
@@ -128,6 +149,7 @@ function reportOf({ io, file, text, config }: {
   const declared = config?.config.tunnels.map(({ name }) => name);
   const warnings = lintPolicies(loaded.entries, declared)
     .map(({ path, text }) => `${loaded.place(path)}: ${text}`);
+  warnings.push(...policyHints(loaded, config));
   if (config !== undefined) warnings.push(...configWarnings({ io, file, config }));
   const { policy, tests } = loaded;
   return {
@@ -150,7 +172,8 @@ function testProblem(
   const explanation = explain(layers, principalOf(user, groups), target);
   if (explanation.decision === expect) return undefined;
   const why = explanation.layers
-    .map((layer) => `${layer.layer}: ${layer.decision}, ${reasonText(layer)}`).join("; ");
+    .map((layer) => `${layer.layer}: ${layer.decision}, ${reasonText({ ...layer, tunnel })}`)
+    .join("; ");
   return `${loaded.place(["test", index])}: expected ${expect}, got ${explanation.decision} for ` +
     `user ${JSON.stringify(user)}, ${target.kind} ${JSON.stringify(target.name)} (${why})`;
 }
@@ -244,7 +267,13 @@ function textOf({ explanation, principal, tunnel, target }: {
   const head = `${explanation.decision}: user ${JSON.stringify(user)}${of}, ` +
     `${target.kind} ${JSON.stringify(target.name)}, tunnel ${JSON.stringify(tunnel)}\n\n`;
   return head +
-    columns(explanation.layers.map((layer) => [layer.layer, layer.decision, reasonText(layer)]));
+    columns(
+      explanation.layers.map((layer) => [
+        layer.layer,
+        layer.decision,
+        reasonText({ ...layer, tunnel }),
+      ]),
+    );
 }
 
 function count(number: number, one: string, many: string): string {

@@ -43,6 +43,8 @@ export interface TunnelAnswer {
   readonly name: string;
   readonly url: string;
   readonly auth: string;
+  /** Absent: an older edge, which does not say. */
+  readonly mode: string | undefined;
   readonly rifts: readonly RiftAnswer[];
   /** Names of rifts that are connected and wait for the private server; none of an older edge. */
   readonly waiting: readonly string[];
@@ -192,6 +194,7 @@ function tunnelOf(fields: Fields): TunnelAnswer {
     name: fields.text("name"),
     url: fields.text("url"),
     auth: fields.text("auth"),
+    mode: fields.optionalText("mode"),
     rifts: fields.list("rifts", (item) => riftOf(new Fields(item))),
     waiting: fields.optionalList("waiting", asText) ?? [],
     exchanges: fields.number("exchanges"),

@@ -136,6 +136,7 @@ function waitingLines(tunnels: readonly TunnelAnswer[], view: View): string[] {
 function tunnelColumns(boundsMs: readonly number[]): Column<TunnelAnswer>[] {
   return [
     { title: "TUNNEL", cell: ({ name }) => inertText(name), minWidth: 10 },
+    { title: "MODE", cell: ({ mode = "-" }) => inertText(mode), dispensable: 5 },
     { title: "AUTH", cell: ({ auth }) => inertText(auth), dispensable: 7 },
     {
       title: "RIFTS",
@@ -145,7 +146,7 @@ function tunnelColumns(boundsMs: readonly number[]): Column<TunnelAnswer>[] {
       minWidth: 8,
     },
     number("IN FLIGHT", ({ exchanges }) => String(exchanges)),
-    number("STREAMS", ({ eventStreams }) => String(eventStreams), 5),
+    number("STREAMS", ({ eventStreams }) => String(eventStreams), 6),
     number("PER MIN", ({ startedLastMinute }) => String(startedLastMinute), 4),
     number("ERRORS", ({ outcomes }) => errorShare(outcomes)),
     number("P50", ({ latency }) => quantile(latency, boundsMs, 0.5), 3),

@@ -150,6 +150,7 @@ async function issueForUser(
       ["state", stateDir],
       ...(options.out === undefined ? [] : [["written to", options.out]]),
     ]));
+    io.stderr.write("A running edge accepts it within 2 s\n");
   }
   if (loaded !== undefined && !loaded.config.tunnels.some(({ auth }) => auth === "edge")) {
     const { file } = loaded;

@@ -85,7 +85,11 @@ function withKnownKeys(value: unknown, problems: Problem[], path: KeyPath = []):
   const names = knownNames(tablePath);
   if (names === undefined) return value;
   if (Array.isArray(value) && !isList(tablePath)) {
-    problems.push({ path, text: `a list is not a table (write [${tablePath}] once)` });
+    const hint = tablePath === "policy"
+      ? "tables with rules of users belong to a policy file, which policy.file names; this is read as " +
+        "mcptun.toml"
+      : `write [${tablePath}] once`;
+    problems.push({ path, text: `a list is not a table (${hint})` });
     return undefined;
   }
   if (Array.isArray(value)) {

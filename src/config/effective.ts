@@ -9,14 +9,16 @@ export interface EffectiveValue {
   readonly key: string;
   readonly value: string | number | boolean | readonly string[] | undefined;
   readonly origin: Origin;
+  /** Name of the tunnel that the key is of. */
+  readonly tunnel?: string;
 }
 
 /** Every key with its effective value and origin, in the order of the documentation; no secrets. */
 export function effectiveValues(loaded: LoadedConfig): EffectiveValue[] {
   return describeTables().flatMap(({ path, keys }) => {
     if (path === "tunnel") {
-      return loaded.config.tunnels.flatMap((_, index) =>
-        rows(loaded, keys, `tunnel[${index}]`, index)
+      return loaded.config.tunnels.flatMap(({ name }, index) =>
+        rows(loaded, keys, `tunnel[${index}]`, index).map((row) => ({ ...row, tunnel: name }))
       );
     }
     if (path === "auth.issuer") {
@@ -76,6 +78,20 @@ function derived({ config }: LoadedConfig, key: KeyDescription, index: number): 
       return config.rift.tokenFile;
     case "tunnel.auth":
       return config.tunnels[index]!.auth;
+    case "tunnel.forward_authorization":
+      // Whatever the file says: what was for the edge is not passed on.
+      return config.tunnels[index]!.auth === "edge" ? false : undefined;
+    case "tunnel.mode":
+      return config.tunnels[index]!.mode;
+    // Only an aware tunnel judges.
+    case "tunnel.default":
+      return config.tunnels[index]!.mode === "aware"
+        ? config.tunnels[index]!.rules.default ?? "deny"
+        : undefined;
+    case "tunnel.on_deny":
+      return config.tunnels[index]!.mode === "aware"
+        ? config.tunnels[index]!.rules.onDeny ?? "hide"
+        : undefined;
     case "tunnel.path":
       return config.tunnels[index]!.path;
     case "rift.expose.protocol":

@@ -249,6 +249,17 @@ function tables(written: Table, name: PolicyListName, problems: Problem[]): read
   return value;
 }
 
+/** Tables of the other file. */
+const OF_CONFIGURATION: ReadonlySet<string> = new Set([
+  "edge",
+  "tunnel",
+  "auth",
+  "audit",
+  "admin",
+  "rift",
+  "log",
+]);
+
 function checkNames({ table, known, path, noun, problems }: {
   readonly table: Table;
   readonly known: readonly string[];
@@ -259,7 +270,9 @@ function checkNames({ table, known, path, noun, problems }: {
   for (const name of Object.keys(table)) {
     if (known.includes(name)) continue;
     const suggestion = nearest(name, known);
-    const hint = suggestion === undefined
+    const hint = noun === "table" && OF_CONFIGURATION.has(name)
+      ? "it belongs to mcptun.toml, which --config names; this is read as a policy file"
+      : suggestion === undefined
       ? `known here: ${known.join(", ")}`
       : `did you mean "${suggestion}"?`;
     problems.push({ path: [...path, name], text: `unknown ${noun} (${hint})` });

@@ -314,7 +314,7 @@ export const AuditSchema = v.strictObject({
     doc: "Largest file; before it grows above this, the next one is begun.",
   }),
   rotate_every: key(duration({ minMs: 60 * SECOND, maxMs: 366 * DAY, off: true }), "24h", {
-    doc: "Age at which the next file is begun.",
+    doc: "Age at which the next file is begun. Off: at no age, by size alone.",
   }),
   keep_files: key(count(0, 100_000), 90, {
     doc: "Most files kept besides the current one; the oldest is removed. 0: all.",

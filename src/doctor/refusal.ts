@@ -71,8 +71,20 @@ function serverError(status: number, error: { readonly code: number; readonly me
       "the server does not serve this Host name: add it to what it allows; a rift sends the upstream's own",
     );
   }
+  // The edge answers as a server does that has no such method, so that nobody learns what there is.
+  if (error.code === NO_METHOD) {
+    return fail(
+      seen,
+      "an aware tunnel answers so to users whom its policy does not allow this: on the edge, " +
+        '"mcptun policy explain FILE --user NAME --tunnel NAME --method server/discover --config mcptun.toml" ' +
+        "says why; else the server does not know the method: look into its log",
+    );
+  }
   return fail(seen, "an MCP server is there, but does not accept this request: look into its log");
 }
+
+/** JSON-RPC 2.0, 5.1. */
+export const NO_METHOD = -32_601;
 
 function notMcp(answer: HttpAnswer): Finding {
   const { status } = answer;

@@ -18,7 +18,7 @@ import {
   tcpStep,
   tlsStep,
 } from "./network_steps.ts";
-import { hintOfCode, refusalFinding } from "./refusal.ts";
+import { hintOfCode, NO_METHOD, refusalFinding } from "./refusal.ts";
 import type { StepRunner } from "./step_runner.ts";
 import { readToken, type TokenReading } from "./token.ts";
 
@@ -334,7 +334,7 @@ function serverFinding({ era, name, version, versions }: Server): Finding {
 async function toolsStep(client: McpClient, server: Server): Promise<Finding> {
   const reading = await client.request("tools/list", server);
   if (reading.kind === "error" && reading.code === undefined && reading.error.code === NO_METHOD) {
-    return note("The server has no tools");
+    return note("The server has no tools, or the policy of its tunnel hides them from this user");
   }
   if (reading.kind !== "result") return refusalFinding(reading);
   const { tools, nextCursor } = reading.result;
@@ -352,6 +352,3 @@ async function toolsStep(client: McpClient, server: Server): Promise<Finding> {
   if (names.length === 0) return note(`${count}${more}: none for this user, or none at all`);
   return ok(`${count}${more}: ${shownList(names)}`);
 }
-
-/** JSON-RPC 2.0, 5.1. */
-const NO_METHOD = -32_601;

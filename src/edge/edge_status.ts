@@ -29,6 +29,8 @@ export interface TunnelStatus {
   readonly url: string;
   readonly protocol: "mcp" | "http";
   readonly auth: "edge" | "upstream";
+  /** Aware: every message is read and judged. */
+  readonly mode: "transparent" | "aware";
   readonly rifts: readonly RiftStatus[];
   /** Names of rifts that are connected and will serve it once their private server answers. */
   readonly waiting: readonly string[];

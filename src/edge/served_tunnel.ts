@@ -74,6 +74,7 @@ export class TunnelCounters {
       url,
       protocol: settings.protocol,
       auth: settings.auth,
+      mode: settings.mode,
       rifts,
       waiting,
       exchanges: this.exchanges,

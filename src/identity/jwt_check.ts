@@ -123,7 +123,14 @@ export class JwtCheck {
     const known = this.#known(id);
     if (known !== undefined) return known.result;
     const issuers = this.#issuersFor(tunnel);
-    if (issuers.length === 0) return invalid("no issuer of tokens serves this tunnel");
+    if (issuers.length === 0) {
+      // RFC 7519, 3: a JWT has dots between its parts.
+      return invalid(
+        token.includes(".")
+          ? "no issuer of tokens serves this tunnel"
+          : "this is no user token of this edge, and no JWT",
+      );
+    }
     return this.#checkAt(issuers, { ...shown, id });
   }
 

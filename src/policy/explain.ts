@@ -49,15 +49,21 @@ export function explain(
  * One line about one layer, wherever people read of a decision: the list, pattern and place of the
  * rule that decided, or the reason's own word and what it means.
  */
-export function reasonText({ reason, rule, detail }: Omit<LayerExplanation, "layer">): string {
+export function reasonText(
+  { reason, rule, detail, tunnel }: Omit<LayerExplanation, "layer"> & {
+    /** Named where that is what explains it. */
+    readonly tunnel?: string | undefined;
+  },
+): string {
   if (rule !== undefined) {
     return `${rule.list} ${
       JSON.stringify(rule.pattern)
     } (${rule.file}:${rule.line}:${rule.column})`;
   }
-  const meaning = detail === undefined
-    ? REASON_TEXTS[reason]
-    : `${REASON_TEXTS[reason]}: ${detail.replaceAll("_", " ")}`;
+  const text = reason === "no_policy" && tunnel !== undefined
+    ? REASON_TEXTS[reason].replace("this tunnel", () => `tunnel ${JSON.stringify(tunnel)}`)
+    : REASON_TEXTS[reason];
+  const meaning = detail === undefined ? text : `${text}: ${detail.replaceAll("_", " ")}`;
   return `${reason} (${meaning})`;
 }
 

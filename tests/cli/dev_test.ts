@@ -75,17 +75,19 @@ test("dev leaves nothing behind when the terminal closes, or a second signal wil
   assert.deepEqual(stateFolders(), []);
 });
 
-test("the curl line of dev works as printed", async (t) => {
+test("the curl lines of dev work as printed", async (t) => {
   const dev = startCli(["dev", "--json", "--port", "0"], { env });
-  const { curl } = JSON.parse((await dev.lines(1))[0]!) as DevFacts;
+  const { curl, curlCall } = JSON.parse((await dev.lines(1))[0]!) as DevFacts;
 
   const { output, missing } = await shell(`${curl} -i`);
+  const called = await shell(`${curlCall} -i`);
   dev.signal("SIGINT");
   await dev.result;
 
   if (missing) return t.skip("no curl here");
   assert.match(output, /^HTTP\/1\.1 200 /);
   assert.match(output, /"serverInfo"/);
+  assert.match(called.output, /^HTTP\/1\.1 200 [^]*"hello"/);
 });
 
 test("dev prints a config entry and a curl line that carry its URL and token", async () => {
@@ -174,13 +176,39 @@ test("dev with a policy says whom it judges by which file, and that a mended fil
   assert.match(judged, /^allowed {2}"bob" {2}initialize {2}user layer: ordinary_method \(/);
 });
 
+test("dev warns at start and after an edit when no policy applies to its user on its tunnel", async () => {
+  const file = join(folder, "other.toml");
+  const text = '[[policy]]\nusers = ["alice"]\ntunnels = ["code-server"]\nallow_tools = ["echo"]\n';
+  writeFileSync(file, text);
+  const argv = ["dev", "--port", "0", "--policy", "other.toml", "--user", "alice"];
+  const dev = startCli(argv, { env, cwd: folder });
+  const atStart =
+    /^mcptun: warning: no \[\[policy\]\] of other\.toml applies to user "alice" on tunnel "dev"/;
+  await dev.stderrMatch(atStart);
+  const facts = await dev.lines(DEV_LINES + 2);
+  const [url, token] = ["URL", "Token"].map((name) =>
+    new RegExp(`^ {2}${name} +(\\S+)$`, "m").exec(facts.join("\n"))![1]!
+  );
+  await post(url!, token);
+  const judged = (await dev.lines(DEV_LINES + 3)).at(-1)!;
+  writeFileSync(file, text.replace('"alice"', '"alicia"'));
+  await dev.lines(DEV_LINES + 4);
+  await dev.stderrMatch(/applies[^]*applies to user "alice" on tunnel "dev"/);
+  dev.signal("SIGTERM");
+  const { code } = await dev.result;
+
+  assert.match(judged, /^DENIED .* user layer: no_policy \(.*for tunnel "dev"/);
+  assert.equal(code, 0);
+});
+
 /** Lines that dev prints without a policy. */
-const DEV_LINES = 25;
+const DEV_LINES = 29;
 
 interface DevFacts {
   readonly url: string;
   readonly token: string;
   readonly curl: string;
+  readonly curlCall: string;
 }
 
 async function post(url: string, token?: string): Promise<{ status: number; body: string }> {

@@ -147,6 +147,17 @@ const CASES: readonly Case[] = [
     hint: /does not accept this request/,
   },
   {
+    name: "an edge whose policy does not name the user",
+    script: (asked) =>
+      asked.headers["authorization"] === undefined
+        ? oauthServer(asked)
+        : rpcError(404, -32_601, "Method not found", undefined),
+    token: GOOD_TOKEN,
+    step: "request",
+    detail: /^404: the server answers with error -32601 "Method not found"$/,
+    hint: /policy.*mcptun policy explain FILE --user NAME --tunnel NAME --method server\/discover/,
+  },
+  {
     name: "a 401 without a challenge",
     script: () => ({ status: 401 }),
     step: "challenge",
@@ -408,7 +419,7 @@ test("each way to be broken shows at its step, with a way to mend it", async () 
     if (status === "fail") assert.ok(found.hint, name);
     ran++;
   }
-  assert.equal(ran, 37);
+  assert.equal(ran, 38);
 });
 
 test("each error code of an edge has a hint of its own", async () => {

@@ -142,7 +142,23 @@ test("a file that cannot be read exits 2", async () => {
     assert.equal(code, 2);
     assert.equal(stdout, "");
   }
+  const json = await run("check", "nowhere.toml", "--json");
+  assert.equal(json.code, 2);
+  assert.match(
+    json.stdout,
+    /^\{"valid":false,"file":"nowhere\.toml",.*"problems":\["Cannot read policy file/,
+  );
   assert.match(missing.stderr, /^mcptun: Cannot read policy file "nowhere\.toml": no such file/);
+});
+
+test("files that stand in each other's place are told so", async () => {
+  const policy = await run("check", "mcptun.toml");
+  const config = await run("check", "user.toml", "--config", "user.toml");
+
+  assert.equal(policy.code, 1);
+  assert.match(policy.stderr, /tunnel: unknown table \(it belongs to mcptun\.toml/);
+  assert.equal(config.code, 2);
+  assert.match(config.stderr, /policy: a list is not a table \(tables with rules of users belong/);
 });
 
 test("an explanation has every layer with the rule that decided and its place", async () => {
@@ -157,7 +173,7 @@ test("an explanation has every layer with the rule that decided and its place", 
     alone.stdout,
     'allow: user "alice", tool "read_file", tunnel "code-server"\n\n' +
       'user  allow  allow_tools "read_*" (user.toml:3:16)\n\n' +
-      "Only the user layer is judged: the tunnel's own rules are in the configuration " +
+      'Only the user layer is judged, and whether there is a tunnel "code-server" is not checked: the tunnels and their own rules are in the configuration ' +
       "(add --config mcptun.toml)\n",
   );
   assert.equal(denied.code, 0);
@@ -213,6 +229,44 @@ test("an explanation wants exactly one target and a tunnel that is judged", asyn
   assert.match(none.stderr, /give exactly one of --tool, --resource, --prompt and --method/);
   assert.match(two.stderr, /give exactly one of/);
   assert.match(plain.stderr, /Tunnel "plain" is transparent in mcptun\.toml, so nothing is judged/);
+});
+
+test("an explanation asks what was meant when a name is nearly another", async () => {
+  file("near.toml", '[[policy]]\nusers = ["alice"]\nallow_tools = ["read_file"]\n');
+  const ask = ["explain", "near.toml", "--tunnel", "codeserver", "--user"];
+
+  const user = await run(...ask, "Alice", "--tool", "read_file");
+  const tool = await run(...ask, "alice", "--tool", "read_fil");
+  const allowed = await run(...ask, "alice", "--tool", "read_file");
+
+  assert.match(user.stdout, /^Did you mean --user "alice"\?$/m);
+  assert.match(tool.stdout, /^Did you mean --tool "read_file"\?$/m);
+  assert.match(tool.stdout, /whether there is a tunnel "codeserver" is not checked/);
+  assert.doesNotMatch(allowed.stdout, /Did you mean/);
+});
+
+test("names that are nearly others, or stand where nothing is judged, are warned of", async () => {
+  file(
+    "nearly.toml",
+    '[[policy]]\nusers = ["alice", "alice"]\ntunnels = ["plain", "code-server"]\n' +
+      'allow_methods = ["tool/call"]\ndeny_methods = ["tools/cal", "acme/do"]\n' +
+      '[[test]]\nuser = "Alice"\ntunnel = "code-server"\ntool = "x"\nexpect = "deny"\n' +
+      '[[test]]\nuser = "mallory"\ntunnel = "code-server"\ntool = "x"\nexpect = "deny"\n',
+  );
+
+  const { code, stdout } = await run("check", "nearly.toml", "--config", "mcptun.toml", "--json");
+
+  const { warnings } = JSON.parse(stdout) as { warnings: string[] };
+  const own = warnings.filter((warning) => warning.startsWith("nearly.toml"))
+    .map((warning) => warning.replace(/^nearly\.toml:(\d+):\d+ \S+: /, "$1 "));
+  assert.equal(code, 0);
+  assert.deepEqual(own, [
+    '2 "alice" stands in this list already (remove one)',
+    '3 "plain" is transparent, so nothing is judged there (set mode = "aware" on the tunnel)',
+    '4 "tool/call" is no method of MCP (did you mean "tools/call"?)',
+    '5 "tools/cal" is no method of MCP (did you mean "tools/call"?)',
+    '7 no policy names "Alice", so it passes whatever the rules are (did you mean "alice"?)',
+  ]);
 });
 
 test("control characters of a name are inert in the output", async () => {

@@ -5,12 +5,16 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 
 import { ConfigReload } from "../../../src/cli/config_reload.ts";
-import { policyDecider } from "../../../src/cli/policy_setup.ts";
+import {
+  policyDecider,
+  type TestedDecider,
+  warnOfFailedTests,
+} from "../../../src/cli/policy_setup.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import type { PolicyDecider } from "../../../src/edge/edge_options.ts";
 import { TunnelError } from "../../../src/errors.ts";
 import { DENO_SLICE_MS } from "../../../src/limits.ts";
-import { silentLogger } from "../../../src/log.ts";
+import { type Logger, silentLogger } from "../../../src/log.ts";
 import { stampFiles } from "../../../src/runtime/file_watch.ts";
 import { fakeClock } from "../../support/fake_clock.ts";
 
@@ -121,6 +125,30 @@ test("a load of a policy ends when its signal aborts", async (t) => {
   await assert.rejects(decider(life.signal), reason);
 });
 
+test("failing tests of a policy are counted and logged, and refuse nothing", async (t) => {
+  const { write, decider } = setUp(t);
+  const test = (expect: string, tunnel = "main") =>
+    `[[test]]\nuser = "user0"\ntunnel = "${tunnel}"\ntool = "read_a"\nexpect = "${expect}"\n`;
+  write(`${policies("read_*")}${test("allow")}${test("deny")}${test("deny", "elsewhere")}`);
+  const warned: unknown[] = [];
+  const log: Logger = {
+    ...silentLogger,
+    warn: (message, fields) => void warned.push([message, fields]),
+  };
+  const options = { clock: fakeClock(), log, file: "user.toml", config: "mcptun.toml" };
+
+  const policy = await decider();
+  await warnOfFailedTests(policy, options);
+  write(`${policies("read_*")}${test("allow")}`);
+  await warnOfFailedTests(await decider(), options);
+
+  assert.equal(isAllowed(policy, "user0"), true);
+  assert.deepEqual(warned, [[
+    "Tests of the policy fail, it is in force all the same",
+    { failed: 2, tests: 3, see: "mcptun policy check user.toml --config mcptun.toml" },
+  ]]);
+});
+
 /** A policy for each of many users, in several pieces. */
 function policies(tools: string): string {
   return Array.from(
@@ -155,7 +183,7 @@ function setUp(t: TestContext) {
   const stepping = { now: () => readings++ * DENO_SLICE_MS / 50 };
   return {
     write: (text: string) => writeFileSync(file, text),
-    async decider(signal?: AbortSignal): Promise<PolicyDecider | undefined> {
+    async decider(signal?: AbortSignal): Promise<TestedDecider | undefined> {
       try {
         return await policyDecider(loaded, { clock: stepping, signal });
       } catch (error) {

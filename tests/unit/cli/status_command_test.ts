@@ -107,7 +107,7 @@ test("status prints tables, and with --json exactly what the edge answered", UNI
   await edge.close();
 
   assert.deepEqual([table.code, json.code], [0, 0]);
-  assert.match(table.stdout, /^edge gate\n[^]*\ncode-server +edge +laptop /);
+  assert.match(table.stdout, /^edge gate\n[^]*\ncode-server +aware +edge +laptop /);
   assert.equal(table.stderr + json.stderr, "");
   assert.equal(json.stdout.split("\n").length, 2);
   const { tunnels, version } = JSON.parse(json.stdout);

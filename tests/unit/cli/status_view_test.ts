@@ -37,9 +37,9 @@ rifts    0.0.0.0:4443 (UDP), 8 packets of strangers dropped
 clients  14 connections, 3 exchanges in flight
 config   loaded 2027-01-15 07:59 UTC
 
-TUNNEL       AUTH      RIFTS   IN FLIGHT  STREAMS  PER MIN  ERRORS    P50     P95  URL
-code-server  edge      laptop          3        2       42    2.0%  ≤25ms  ≤100ms  https://mcp.example.com/code-server/mcp
-wiki         upstream  none            0        0        0       -      -       -  https://mcp.example.com/wiki/mcp
+TUNNEL       MODE         AUTH      RIFTS   IN FLIGHT  STREAMS  PER MIN  ERRORS    P50     P95  URL
+code-server  aware        edge      laptop          3        2       42    2.0%  ≤25ms  ≤100ms  https://mcp.example.com/code-server/mcp
+wiki         transparent  upstream  none            0        0        0       -      -       -  https://mcp.example.com/wiki/mcp
 
 RIFT    REMOTE           SOFTWARE         UP  CREDENTIAL ENDS  IN FLIGHT  HEALTHY
 laptop  192.0.2.7:50123  mcptun/0.1.0  1h 2m           in 28d          3  yes`,
@@ -51,8 +51,8 @@ test("a terminal of 80 columns keeps what matters, and says what it leaves out",
 
   const text = lines.join("\n");
   for (const line of lines) assert.ok(line.length <= 80, line);
-  assert.match(text, /^TUNNEL +AUTH +RIFTS +IN FLIGHT +STREAMS +PER MIN +ERRORS +P50 +P95$/m);
-  assert.match(text, /^Not shown at this width: URL \(see --json\)$/m);
+  assert.match(text, /^TUNNEL +MODE +RIFTS +IN FLIGHT +PER MIN +ERRORS +P50 +P95$/m);
+  assert.match(text, /^Not shown at this width: URL, AUTH, STREAMS \(see --json\)$/m);
 });
 
 test("no line is longer than the terminal, whatever is in it", () => {
@@ -150,7 +150,7 @@ test("a connection that carries several tunnels is listed once, an unhealthy one
 
   assert.equal(lines.filter((line) => /^(laptop|ci) /.test(line)).length, 2);
   assert.match(lines.join("\n"), /^ci .* no$/m);
-  assert.match(lines.join("\n"), /^b +edge +laptop +3/m);
+  assert.match(lines.join("\n"), /^b +aware +edge +laptop +3/m);
 });
 
 test("nothing declared and nobody connected are told in words", () => {
@@ -166,7 +166,7 @@ test("a rift that waits for its server is connected, and the tunnel says so", ()
     WIDE,
   );
 
-  assert.match(lines.join("\n"), /^code-server +edge +waiting /m);
+  assert.match(lines.join("\n"), /^code-server +aware +edge +waiting /m);
   assert.match(lines.join("\n"), /^laptop +192\.0\.2\.7:50123 .* yes$/m);
   assert.equal(
     lines.at(-1),

@@ -43,6 +43,7 @@ test("a user's token is printed once, alone on stdout, and works in the store", 
   assert.equal(code, 0);
   assert.match(stdout, /^mcpu_[A-Za-z0-9_-]{43}\n$/);
   assert.match(stderr, /^user +alice\nid +[0-9a-f]{8}\ngroups +ops, dev\nends +\d{4}-/);
+  assert.match(stderr, /^A running edge accepts it within 2 s$/m);
   assert.doesNotMatch(stderr, /mcpu_|warning/);
   const { tokens } = JSON.parse(read("state/user-tokens.json")) as {
     tokens: Record<string, unknown>[];

@@ -90,6 +90,21 @@ test("effective values are complete, with their origins and without secrets", ()
     key: "tunnel[0].path",
     value: "/a/mcp",
     origin: "default",
+    tunnel: "a",
   });
   assert.doesNotMatch(JSON.stringify(values), /hunter2/);
+});
+
+test("what an aware tunnel comes to is shown, also where the file is silent", () => {
+  const text = '[[tunnel]]\nname = "a"\nmode = "aware"\nallow_tools = ["x"]\n' +
+    '[[tunnel]]\nname = "b"\n';
+  const values = effectiveValues(loadConfig({ file: "/etc/mcptun.toml", text }));
+  const names = ["mode", "default", "on_deny", "auth", "forward_authorization"];
+  const of = (tunnel: string) =>
+    names.map((name) =>
+      values.find((one) => one.tunnel === tunnel && one.key.endsWith(`.${name}`))?.value
+    );
+
+  assert.deepEqual(of("a"), ["aware", "deny", "hide", "edge", false]);
+  assert.deepEqual(of("b"), ["transparent", undefined, undefined, "upstream", true]);
 });

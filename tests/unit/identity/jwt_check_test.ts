@@ -275,6 +275,7 @@ test("JwtCheck asks only the issuers that vouch for the tunnel", async () => {
 
   assert.equal(await outcome(token, "team-a"), "jwt alice []");
   assert.match(await outcome(token, "code"), /no issuer of tokens serves this tunnel/);
+  assert.match(await outcome("secret", "code"), /no user token of this edge, and no JWT/);
   assert.match(await outcome(token, "team-b"), /\(aud\)/);
   assert.equal(check.resourceFacts("code"), undefined);
   assert.deepEqual(check.resourceFacts("team-a"), {
