@@ -147,7 +147,7 @@ function read(bytes: Buffer, options: ScanOptions): ScanResult {
       names[namesTop + 1] = nameEscaped === 0 ? nameStart : ~nameStart;
       names[namesTop + 2] = nameEnd;
       let found = NEW;
-      if (namesTop - base < COMPARED) {
+      if (namesTop - base < COMPARED_LENGTH) {
         for (let entry = base; entry < namesTop; entry += STRIDE) {
           if (names[entry] !== hash) continue;
           found = compareNames(bytes, names, entry, namesTop);
@@ -321,7 +321,8 @@ const FACTOR = NAME_HASH_FACTOR;
 const STRIDE = NAME_STRIDE;
 const NEW = ADDED;
 const TWICE = DUPLICATE;
-const COMPARED = STRIDE * MAX_COMPARED_NAMES;
+/** Of so many names on the stack. */
+const COMPARED_LENGTH = STRIDE * MAX_COMPARED_NAMES;
 /** Used by one scan at a time, which never waits; to allocate them costs as much as a small request. */
 const STACKS = {
   isObject: new Uint8Array(MAX_JSON_DEPTH + 1),

@@ -5,9 +5,9 @@ import { test } from "node:test";
 
 import type { PolicyDecider, TunnelSettings } from "../../src/edge/edge_options.ts";
 import { MAX_HELD_BYTES_EACH } from "../../src/limits.ts";
-import type { ClientAuthentication } from "../../src/principal.ts";
 import { memoryTransport } from "../../src/transport/memory/memory_transport.ts";
 import { ask, startServer } from "../support/http_probe.ts";
+import { oneUser } from "../support/one_user.ts";
 import { MCP_TUNNEL, startBench } from "../support/tunnel_bench.ts";
 
 const AWARE: TunnelSettings = { ...MCP_TUNNEL, auth: "edge", mode: "aware" };
@@ -15,16 +15,6 @@ const NO_TLS = { caPem: "", certPem: "", keyPem: "" };
 const POLICY: PolicyDecider = {
   version: "test",
   decide: () => ({ allowed: true, reason: "allow_rule", layer: "user" }),
-};
-const CLIENTS: ClientAuthentication = {
-  authenticate: () => ({
-    outcome: "authenticated",
-    principal: { user: "alice", groups: [], how: "user_token" },
-    validUntilMs: Infinity,
-    stillValid: () => true,
-  }),
-  isCheap: () => false,
-  resourceFacts: () => undefined,
 };
 
 test("Events that a client has taken need no room any more", async () => {
@@ -45,7 +35,7 @@ test("Events that a client has taken need no room any more", async () => {
     makeTransport: () =>
       Promise.resolve({ transport: memoryTransport(), serverTls: NO_TLS, clientTls: NO_TLS }),
     tunnels: [AWARE],
-    edge: { policy: POLICY, clientAuth: CLIENTS },
+    edge: { policy: POLICY, clientAuth: oneUser("alice") },
   });
   try {
     const rift = bench.rift([

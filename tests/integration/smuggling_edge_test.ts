@@ -26,6 +26,7 @@ import {
   type SmugglingCase,
   smugglingCases,
 } from "../support/mcp_smuggling.ts";
+import { oneUser } from "../support/one_user.ts";
 import { type Bench, MCP_TUNNEL, startBench } from "../support/tunnel_bench.ts";
 
 const NO_TLS = { caPem: "", certPem: "", keyPem: "" };
@@ -142,16 +143,7 @@ async function startAwareEdge(upstream: string): Promise<Bench> {
     config: { maxBodyBytes: SMUGGLING_MAX_BYTES, maxHeaders: 200 },
     edge: {
       policy: POLICY,
-      clientAuth: {
-        authenticate: () => ({
-          outcome: "authenticated",
-          principal: { user: "alice", groups: [], how: "user_token" },
-          validUntilMs: Infinity,
-          stillValid: () => true,
-        }),
-        isCheap: () => false,
-        resourceFacts: () => undefined,
-      },
+      clientAuth: oneUser("alice"),
     },
   });
   await bench.rift([{ tunnel: "code", upstream: `${upstream}/mcp`, protocol: "mcp" }]).ready;

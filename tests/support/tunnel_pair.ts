@@ -4,10 +4,10 @@ import { systemClock } from "../../src/clock.ts";
 import { startEdge } from "../../src/edge/edge.ts";
 import type { PolicyDecider } from "../../src/edge/edge_options.ts";
 import { FAMILIES } from "../../src/mcp/methods.ts";
-import type { ClientAuthentication } from "../../src/principal.ts";
 import { type Logger, silentLogger } from "../../src/log.ts";
 import { startRift } from "../../src/rift/rift.ts";
 import type { Transport } from "../../src/transport/transport.ts";
+import { oneUser } from "./one_user.ts";
 import { makeTestPki, type TestPki } from "./test_pki.ts";
 import { ANY_RIFT, authorityOf, EDGE_SETTINGS } from "./tunnel_bench.ts";
 
@@ -70,7 +70,7 @@ export async function openTunnelPair(
     transport: transport(),
     tls: pki.server,
     rifts: authorityOf(ANY_RIFT),
-    ...(policy === undefined ? {} : { policy, clientAuth: ONE_USER }),
+    ...(policy === undefined ? {} : { policy, clientAuth: oneUser("test") }),
     clock: systemClock,
     log: log.child({ side: "edge" }),
     signal,
@@ -102,15 +102,3 @@ export async function openTunnelPair(
   url.hostname = "localhost";
   return { url: url.href, close };
 }
-
-/** Takes every request for one of the same user. */
-const ONE_USER: ClientAuthentication = {
-  authenticate: () => ({
-    outcome: "authenticated",
-    principal: { user: "test", groups: [], how: "user_token" },
-    validUntilMs: Infinity,
-    stillValid: () => true,
-  }),
-  isCheap: () => false,
-  resourceFacts: () => undefined,
-};

@@ -275,13 +275,7 @@ test("lines that are no records are left out, and counted on standard error", as
       "\x1b[2J",
     ]) + "{",
   ]);
-  const { code, stdout, stderr } = await runIn(other.folder, [
-    "audit",
-    "tail",
-    "--file",
-    other.path,
-  ]);
-  other.close();
+  const { code, stdout, stderr } = await tailAndClose(other);
 
   assert.equal(code, 0);
   assert.equal(stdout.trimEnd().split("\n").length, 2);
@@ -400,13 +394,7 @@ test("a file that is no trail is refused", async () => {
   const other = new TrailFolder();
   other.write(['[[policy]]\nusers = ["*"]\n']);
 
-  const { code, stdout, stderr } = await runIn(other.folder, [
-    "audit",
-    "tail",
-    "--file",
-    other.path,
-  ]);
-  other.close();
+  const { code, stdout, stderr } = await tailAndClose(other);
 
   assert.deepEqual([code, stdout], [2, ""]);
   assert.match(stderr, /audit\.jsonl": it is not an audit trail of mcptun\n/);
@@ -448,3 +436,11 @@ test("without a file or a configuration it says what is missing", async () => {
     /^mcptun: Cannot tell where the audit trail is: there is no mcptun\.toml here/,
   );
 });
+
+async function tailAndClose(trail: TrailFolder): Promise<Awaited<ReturnType<typeof runIn>>> {
+  try {
+    return await runIn(trail.folder, ["audit", "tail", "--file", trail.path]);
+  } finally {
+    trail.close();
+  }
+}
